@@ -1,0 +1,45 @@
+# `make test` is all a newcomer needs; it sets up what it uses, and is quick the second time.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(if $(shell $(p) -c 'import sys; print(int((3, 11) <= sys.version_info < (3, 14)))' 2>/dev/null | grep 1),$(p))))
+BIN := .venv/bin
+STAMPS := .venv/stamps
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+RUST := $(shell find rust -name '*.rs' -not -path '*/target/*') Cargo.toml Cargo.lock rust/core/Cargo.toml rust/python/Cargo.toml
+CONSOLE := $(shell find console -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
+
+.PHONY: test lint clean tools
+test: $(STAMPS)/test $(STAMPS)/core lint
+	cargo test --quiet --workspace
+	$(BIN)/pytest -n auto --dist loadfile tests
+
+lint: $(STAMPS)/test $(STAMPS)/core
+	cargo fmt --check
+	cargo clippy --quiet --all-targets -- -D warnings
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+tools:
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is missing"; exit 1; }
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust, https://rust-lang.org/tools/install"; exit 1; }
+
+$(STAMPS)/venv: | tools
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	mkdir -p $(STAMPS)
+	touch $@
+
+$(STAMPS)/test: pyproject.toml constraints.txt $(STAMPS)/venv
+	$(PIP) maturin
+	$(PIP) -e '.[test]'
+	touch $@
+
+$(STAMPS)/core: $(RUST) pyproject.toml | $(STAMPS)/venv
+	test -x $(BIN)/maturin || $(PIP) maturin
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --quiet --release --skip-install
+	touch $@
+
+clean:
+	rm -rf .venv target countersign/*.so countersign/api/console console/node_modules console/dist

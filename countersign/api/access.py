@@ -1,0 +1,54 @@
+"""Who asks, and whether they may."""
+
+import secrets
+from typing import Annotated
+
+from fastapi import Depends, HTTPException, Request
+
+from countersign.api.services import Services
+from countersign.identity import administrator
+from countersign.model import Identity
+from countersign.model.identity import ADMINISTRATORS
+
+COOKIE = "countersign_session"
+SOCKET_UID = "countersign.socket_uid"
+"""The ASGI scope's key for the user id behind the admin socket; only the socket's own server sets it."""
+
+
+def services_of(request: Request) -> Services:
+    """The services that the application was made with."""
+    services: Services = request.app.state.services
+    return services
+
+
+def require_identity(request: Request) -> Identity:
+    """The administrator behind the socket, or the person signed in to the console; anybody else is 401."""
+    if SOCKET_UID in request.scope:
+        return administrator(request.scope[SOCKET_UID], "unix_socket")
+    identity = services_of(request).sign_in.identity(request.cookies.get(COOKIE, ""))
+    if identity is None:
+        raise HTTPException(401, "sign in first: countersign login prints a link")
+    if request.method not in ("GET", "HEAD"):
+        refuse_cross_site(request)
+    return identity
+
+
+def refuse_cross_site(request: Request) -> None:
+    """A change must come from the console's own page: a header that forms cannot set, and the page's own origin."""
+    origin = request.headers.get("origin")
+    host = request.headers.get("host", "")
+    same = origin is None or secrets.compare_digest(origin.partition("://")[2].encode(), host.encode())
+    if request.headers.get("x-countersign") != "console" or not same:
+        raise HTTPException(403, "this request did not come from the console")
+
+
+def require_administrator(identity: Annotated[Identity, Depends(require_identity)]) -> Identity:
+    """An administrator; anybody else is 403."""
+    if ADMINISTRATORS not in identity.groups:
+        raise HTTPException(403, "only administrators may do this")
+    return identity
+
+
+Someone = Annotated[Identity, Depends(require_identity)]
+Administrator = Annotated[Identity, Depends(require_administrator)]
+Working = Annotated[Services, Depends(services_of)]

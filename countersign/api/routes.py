@@ -1,0 +1,198 @@
+"""Every route of the API."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+
+from countersign import __version__
+from countersign.api.access import COOKIE, Administrator, Someone, Working, refuse_cross_site
+from countersign.api.shapes import audit_json, identity_json, key_json, recent_json, review_json
+from countersign.audit import verify
+from countersign.model import DecisionKind, Review, ReviewState
+from countersign.recording import read_recording
+
+PING_S = 15.0
+QUEUE = 1000
+
+router = APIRouter()
+
+
+class Token(BaseModel):
+    """A sign-in link's token."""
+
+    token: str = Field(max_length=200)
+
+
+class DecisionBody(BaseModel):
+    """A decision on the digest that the reviewer saw."""
+
+    digest: str = Field(max_length=64)
+    reason: str = Field(default="", max_length=4000)
+
+
+class KeyBody(BaseModel):
+    """A key to make."""
+
+    name: str
+    groups: list[str] = []
+    days: float = 90
+
+
+@router.get("/healthz")
+async def healthz(services: Working) -> dict[str, Any]:
+    """Whether the gateway is there; open to everybody and without anything worth knowing."""
+    return {"status": "ok", "version": __version__, "targets": len(services.config.targets)}
+
+
+@router.post("/api/v1/console-session")
+async def sign_in(body: Token, request: Request, response: Response, services: Working) -> dict[str, Any]:
+    """Exchange a link's token for a session cookie."""
+    refuse_cross_site(request)
+    exchanged = services.sign_in.exchange(body.token)
+    if exchanged is None:
+        raise HTTPException(401, "this link was used or has expired: countersign login prints another")
+    cookie, identity = exchanged
+    response.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", path="/", max_age=8 * 3600)
+    return {"identity": identity_json(identity)}
+
+
+@router.delete("/api/v1/console-session")
+async def sign_out(request: Request, response: Response, services: Working, _: Someone) -> dict[str, Any]:
+    """End the session."""
+    services.sign_in.sign_out(request.cookies.get(COOKIE, ""))
+    response.delete_cookie(COOKIE, path="/")
+    return {}
+
+
+@router.post("/api/v1/console-links")
+async def console_link(services: Working, identity: Administrator) -> dict[str, Any]:
+    """A one-time link that signs the caller in to the console; only over the admin socket."""
+    if identity.authentication != "unix_socket":
+        raise HTTPException(403, "links are made on the gateway's own machine only")
+    if not services.online:
+        raise HTTPException(409, "the gateway is not running")
+    return {"url": services.sign_in.link(identity)}
+
+
+@router.get("/api/v1/me")
+async def me(identity: Someone) -> dict[str, Any]:
+    """Who is asking."""
+    return {"identity": identity_json(identity)}
+
+
+@router.get("/api/v1/targets")
+async def targets(services: Working, _: Someone) -> dict[str, Any]:
+    """Every target and where it listens."""
+    return {"targets": services.targets()}
+
+
+@router.get("/api/v1/reviews")
+async def reviews(services: Working, _: Someone, state: ReviewState | None = None, limit: int = 500) -> dict[str, Any]:
+    """Newest first; all states where none is named."""
+    found = await services.reviews.select([state] if state else [], limit=max(1, min(limit, 5000)))
+    return {"reviews": [review_json(review) for review in found]}
+
+
+@router.get("/api/v1/reviews/{review_id}")
+async def review(review_id: str, services: Working, _: Someone) -> dict[str, Any]:
+    """One review in full, with what its identity did just before."""
+    found = await services.reviews.get(review_id)
+    commands = await services.audit.latest(500, kind="command")
+    recent = [recent_json(record) for record in commands if record.body.get("identity") == found.identity][:10]
+    return review_json(found, recent)
+
+
+@router.post("/api/v1/reviews/{review_id}/approve")
+async def approve(review_id: str, body: DecisionBody, services: Working, identity: Someone) -> dict[str, Any]:
+    """Approve exactly the command with this digest."""
+    return await _decide(services, review_id, identity, DecisionKind.APPROVE, body)
+
+
+@router.post("/api/v1/reviews/{review_id}/deny")
+async def deny(review_id: str, body: DecisionBody, services: Working, identity: Someone) -> dict[str, Any]:
+    """Deny, with the reason that the agent reads."""
+    return await _decide(services, review_id, identity, DecisionKind.DENY, body)
+
+
+async def _decide(services: Working, review_id: str, identity: Someone, kind: DecisionKind, body: DecisionBody) -> dict[str, Any]:
+    if not services.online:
+        raise HTTPException(409, "the gateway is not running, so nothing is held")
+    found = await services.reviews.get(review_id)
+    return review_json(await services.reviews.decide(found.id, identity, kind, body.digest, body.reason))
+
+
+@router.get("/api/v1/events")
+async def events(request: Request, services: Working, _: Someone) -> StreamingResponse:
+    """Server-sent events: ``review`` on every move of a review, ``ping`` every 15 s."""
+    return StreamingResponse(_events(request, services), media_type="text/event-stream")
+
+
+async def _events(request: Request, services: Working) -> AsyncIterator[str]:
+    queue: asyncio.Queue[Review] = asyncio.Queue(QUEUE)
+
+    def put(moved: Review) -> None:
+        if not queue.full():  # a reader this slow fetches the list again when it reconnects
+            queue.put_nowait(moved)
+
+    stop = services.reviews.listen(put)
+    try:
+        yield "event: ping\ndata: {}\n\n"
+        while not await request.is_disconnected():
+            try:
+                moved = await asyncio.wait_for(queue.get(), PING_S)
+            except TimeoutError:
+                yield "event: ping\ndata: {}\n\n"
+                continue
+            yield f"event: review\ndata: {json.dumps(review_json(moved))}\n\n"
+    finally:
+        stop()
+
+
+@router.get("/api/v1/sessions")
+async def sessions(services: Working, _: Someone) -> dict[str, Any]:
+    """Newest first."""
+    return {"sessions": await services.sessions.latest()}
+
+
+@router.get("/api/v1/sessions/{session_id}/recording")
+async def recording(session_id: str, services: Working, _: Administrator) -> dict[str, Any]:
+    """What a session showed its client."""
+    return {"events": list(read_recording(services.recordings, session_id))}
+
+
+@router.get("/api/v1/audit")
+async def audit(services: Working, _: Administrator, limit: int = 100, kind: str = "") -> dict[str, Any]:
+    """The newest records, newest first."""
+    found = await services.audit.latest(max(1, min(limit, 5000)), kind=kind)
+    return {"records": [audit_json(record) for record in found]}
+
+
+@router.get("/api/v1/audit/verify")
+async def audit_verify(services: Working, _: Administrator, head: str = "") -> dict[str, Any]:
+    """Check the whole chain."""
+    found = await asyncio.to_thread(lambda: verify(services.audit.records(), expected_head=head))
+    return {"ok": found.ok, "records": found.records, "head": found.head, "problem": found.problem}
+
+
+@router.get("/api/v1/keys")
+async def keys(services: Working, _: Administrator) -> dict[str, Any]:
+    """Every key, never its secret."""
+    return {"keys": [key_json(key) for key in await services.keys.all()]}
+
+
+@router.post("/api/v1/keys")
+async def create_key(body: KeyBody, services: Working, identity: Administrator) -> dict[str, Any]:
+    """Make a key; the answer is the only place where its secret ever stands."""
+    key, secret = await services.keys.create(body.name, body.groups, days=body.days, by=identity)
+    return {"key": key_json(key), "secret": secret}
+
+
+@router.delete("/api/v1/keys/{key_id}")
+async def revoke_key(key_id: str, services: Working, identity: Administrator) -> dict[str, Any]:
+    """Revoke a key: no new session can be opened with it."""
+    return {"key": key_json(await services.keys.revoke(key_id, by=identity))}

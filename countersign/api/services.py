@@ -1,0 +1,26 @@
+"""What the routes work with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from countersign.api.sign_in import ConsoleSignIn
+from countersign.config import Config
+from countersign.identity import Keys
+from countersign.reviews.service import ReviewService
+from countersign.store import StoredAuditLog, StoredSessions
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """``online`` is False over the store of a gateway that is not running: then nothing can be decided."""
+
+    config: Config
+    reviews: ReviewService
+    keys: Keys
+    audit: StoredAuditLog
+    sessions: StoredSessions
+    recordings: Path
+    sign_in: ConsoleSignIn
+    online: bool
+    targets: Callable[[], list[dict[str, object]]]

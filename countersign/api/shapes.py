@@ -1,0 +1,72 @@
+"""The JSON that the API answers with."""
+
+from dataclasses import asdict
+from typing import Any
+
+from countersign.identity import StoredKey
+from countersign.model import AuditRecord, Identity, Review
+from countersign.model.clock import to_text
+from countersign.reviews.preview import shown, spoofing
+
+CLIENT = ("client_address", "application", "database")
+
+
+def identity_json(identity: Identity) -> dict[str, Any]:
+    """Who is asking."""
+    return {"name": identity.name, "kind": identity.kind.value, "groups": list(identity.groups)}
+
+
+def review_json(review: Review, recent: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """A review as reviewers see it: the command's text also in segments that are safe to show."""
+    command = {name: value for name, value in review.command.items() if name not in CLIENT}
+    text = str(command.get("text", ""))
+    parameters = [str(parameter["shown"]) for parameter in command.get("parameters", [])]  # type: ignore[attr-defined]
+    command["text_shown"] = [{"text": part.text, "mark": part.mark} if part.mark else {"text": part.text} for part in shown(text)]
+    return {
+        "id": review.id,
+        "state": review.state.value,
+        "session_id": review.session_id,
+        "target": review.target,
+        "identity": review.identity,
+        "on_behalf_of": review.on_behalf_of,
+        "digest": review.digest,
+        "rule": review.rule,
+        "outcome": review.outcome,
+        "created_at": to_text(review.created_at),
+        "expires_at": to_text(review.expires_at),
+        "updated_at": to_text(review.updated_at),
+        "released_at": to_text(review.released_at) if review.released_at else None,
+        "terms": asdict(review.terms),
+        "decisions": [
+            asdict(decision) | {"kind": decision.kind.value, "decided_at": to_text(decision.decided_at)}
+            for decision in review.decisions
+        ],
+        "command": command,
+        "spoofing": spoofing("\n".join([text, *parameters])),
+        **{name: review.command.get(name, "") for name in CLIENT},
+        "recent": recent or [],
+    }
+
+
+def key_json(key: StoredKey) -> dict[str, Any]:
+    """A key, without anything that would help to guess it."""
+    return {
+        "id": key.id,
+        "identity": key.identity.name,
+        "groups": list(key.identity.groups),
+        "created_at": to_text(key.created_at),
+        "expires_at": to_text(key.expires_at),
+        "revoked_at": to_text(key.revoked_at) if key.revoked_at else None,
+        "last_used_at": to_text(key.last_used_at) if key.last_used_at else None,
+    }
+
+
+def audit_json(record: AuditRecord) -> dict[str, Any]:
+    """An audit record."""
+    return asdict(record)
+
+
+def recent_json(record: AuditRecord) -> dict[str, Any]:
+    """What an identity did before, in one line."""
+    command: Any = record.body.get("command", {})
+    return {"text": command.get("text", ""), "verdict": record.body.get("verdict", ""), "at": record.time}

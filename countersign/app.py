@@ -1,0 +1,160 @@
+"""The composition root: the only place that builds concrete objects."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import structlog
+
+from countersign.api.app import create_api
+from countersign.api.server import ApiServer
+from countersign.api.services import Services as ApiServices
+from countersign.api.sign_in import ConsoleSignIn
+from countersign.config import Config
+from countersign.gate import Gate
+from countersign.identity import Keys
+from countersign.model import AuditEvent
+from countersign.protocols.postgres.masking import prepare
+from countersign.protocols.postgres.session import PostgresListener
+from countersign.protocols.postgres.session.listener import Services as SessionServices
+from countersign.reviews.service import ReviewService
+from countersign.store import Database, StoredAuditLog, StoredKeys, StoredReviews, StoredSessions
+
+log = structlog.get_logger(__name__)
+
+EXPIRE_EVERY_S = 0.25
+
+
+def now() -> datetime:
+    """The wall clock, in UTC."""
+    return datetime.now(UTC)
+
+
+def new_id(prefix: str) -> str:
+    """A random id such as ``rv-3f9c2a71d0b4``."""
+    return f"{prefix}-{secrets.token_hex(6)}"
+
+
+class Parts:
+    """What a gateway and an offline command line have in common: the services over one store."""
+
+    def __init__(self, config: Config, database: Database) -> None:
+        self.database = database
+        self.audit = StoredAuditLog(database)
+        self.reviews = ReviewService(StoredReviews(database), now, new_id)
+        self.keys = Keys(StoredKeys(database), now, new_id)
+        self.sessions = StoredSessions(database, now)
+        self.sign_in = ConsoleSignIn(now)
+        self.config = config
+
+    def api(self, *, online: bool, listeners: dict[str, tuple[str, int]]) -> ApiServices:
+        """The services as the API takes them."""
+
+        def targets() -> list[dict[str, object]]:
+            return [_target_json(self.config, name, listeners) for name in (t.target.name for t in self.config.targets)]
+
+        return ApiServices(
+            config=self.config,
+            reviews=self.reviews,
+            keys=self.keys,
+            audit=self.audit,
+            sessions=self.sessions,
+            recordings=self.config.recordings_path,
+            sign_in=self.sign_in,
+            online=online,
+            targets=targets,
+        )
+
+
+def _target_json(config: Config, name: str, listeners: dict[str, tuple[str, int]]) -> dict[str, object]:
+    settings = next(target for target in config.targets if target.target.name == name)
+    host, port = listeners.get(name, (settings.listen.host, settings.listen.port))
+    status = "listening" if name in listeners else "stopped"
+    return {"name": name, "type": settings.target.type, "listen": f"{host}:{port}", "status": status}
+
+
+@contextlib.asynccontextmanager
+async def offline(config: Config) -> AsyncIterator[ApiServices]:
+    """The services over the store of a gateway that is not running. Raises ``StoreError``."""
+    database = Database.open(config.store_path, now)
+    try:
+        yield Parts(config, database).api(online=False, listeners={})
+    finally:
+        await asyncio.to_thread(database.close)
+
+
+class Gateway:
+    """A running gateway: ``start`` returns once everything listens, ``stop`` ends every session and closes the store."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.listeners: dict[str, tuple[str, int]] = {}
+        self.console_url = ""
+        self._stack = contextlib.AsyncExitStack()
+
+    async def start(self) -> None:
+        """Raises ``StoreError``, ``OSError`` (an address cannot be had) and ``ValueError`` (a mask rule the engine refuses)."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def _start(self) -> None:
+        config = self.config
+        database = Database.open(config.store_path, now)
+        self._stack.push_async_callback(asyncio.to_thread, database.close)
+        self.parts = Parts(config, database)
+        self.services = self.parts.api(online=True, listeners=self.listeners)
+        server = ApiServer(create_api(self.services), config.console.host, config.console.port, config.admin_socket)
+        # The socket is the lock: whoever answers on it owns the store, so nothing is recovered before it is ours.
+        host, port = await server.start()
+        self.console_url = f"http://{host}:{port}"
+        self.services.sign_in.base_url = self.console_url
+        self._stack.push_async_callback(server.stop)
+        await self.parts.reviews.recover()
+        event = AuditEvent("gateway.started", {"policy_digest": config.policy.digest, "config_digest": config.config_digest})
+        await self.parts.audit.append(event)
+        self._stack.push_async_callback(self.parts.audit.append, AuditEvent("gateway.stopped", {}))
+        expiring = asyncio.create_task(self._expire())
+        self._stack.push_async_callback(_end, expiring)
+        await self._listen(database)
+
+    async def _listen(self, database: Database) -> None:
+        hash_key = await database.secret("hash operator")
+        gate = Gate(lambda: self.config.policy, self.parts.audit, self.parts.reviews, new_id)
+        services = SessionServices(
+            gate=gate,
+            keys=self.parts.keys,
+            audit=self.parts.audit,
+            sessions=self.parts.sessions,
+            recordings=self.config.recordings_path,
+            clock=now,
+            new_id=new_id,
+            review_url=lambda review_id: f"{self.console_url}/#/reviews/{review_id}",
+        )
+        for settings in self.config.targets:
+            masking = prepare(self.config.policy.masking_for(settings.target.name), hash_key)
+            listener = PostgresListener(settings, masking, services)
+            self.listeners[settings.target.name] = await listener.start()
+            self._stack.push_async_callback(listener.stop)
+
+    async def stop(self) -> None:
+        """End every session, then the console, then the store."""
+        self.listeners.clear()
+        await self._stack.aclose()
+
+    async def _expire(self) -> None:
+        while True:
+            await asyncio.sleep(EXPIRE_EVERY_S)
+            try:
+                await self.parts.reviews.expire_due()
+            except Exception as error:  # tried again at once; meanwhile an overdue review cannot be released
+                log.error("expiry_failed", error=str(error))
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,125 @@
+"""The ``countersign`` command."""
+
+import asyncio
+import signal
+import sys
+
+import structlog
+import typer
+
+from countersign import __version__
+from countersign.audit import AuditUnavailable
+from countersign.cli import audit, keys, policy, replay, reviews
+from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, call, fail, print_json, print_table, settings
+from countersign.config import Config, ConfigError, load_config
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The gateway for agents.")
+app.add_typer(keys.app, name="keys", help="API keys of agents and pipelines.")
+app.add_typer(reviews.app, name="reviews", help="Held commands.")
+app.add_typer(audit.app, name="audit", help="The tamper-evident log.")
+app.add_typer(policy.app, name="policy", help="What the rules say.")
+targets_app = typer.Typer(no_args_is_help=True)
+sessions_app = typer.Typer(no_args_is_help=True)
+app.add_typer(targets_app, name="targets", help="What is protected.")
+app.add_typer(sessions_app, name="sessions", help="Who is or was connected.")
+app.command("replay")(replay.replay)
+
+
+def main() -> None:
+    """The entry point: exit code 0 done, 1 refused or failed, 2 wrong usage."""
+    app()
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+@app.command()
+def serve(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Run the gateway until it is told to stop."""
+    loaded = settings(config)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    for warning in loaded.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    import uvloop
+
+    try:
+        uvloop.run(_serve(loaded))
+    except (AuditUnavailable, OSError, ValueError) as error:
+        fail(str(error))
+
+
+async def _serve(config: Config) -> None:
+    from countersign.app import Gateway  # slow to import, and needed here only
+
+    gateway = Gateway(config)
+    stop = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    await gateway.start()
+    for target, (host, port) in gateway.listeners.items():
+        typer.echo(f"target {target} listens on {host}:{port}", err=True)
+    typer.echo(f"console on {gateway.console_url} (countersign login prints a sign-in link)", err=True)
+    typer.echo("ready", err=True)
+    await stop.wait()
+    typer.echo("stopping", err=True)
+    await gateway.stop()
+
+
+@app.command()
+def check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Check the configuration and its policies, and name everything that is wrong."""
+    try:
+        loaded = load_config(config)
+    except ConfigError as error:
+        if as_json:
+            problems = [{"file": p.file, "line": p.line, "message": p.message, "hint": p.hint} for p in error.problems]
+            print_json({"ok": False, "problems": problems, "warnings": []})
+            raise typer.Exit(1) from error
+        fail(f"{len(error.problems)} problem(s)\n{error}")
+    if as_json:
+        print_json({"ok": True, "problems": [], "warnings": list(loaded.warnings)})
+        return
+    for warning in loaded.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    rules = f"{len(loaded.policy.rules)} rules, {len(loaded.policy.masks)} mask rules"
+    typer.echo(f"{config}: sound ({len(loaded.targets)} targets, {rules})")
+
+
+@app.command()
+def login(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Print a link that signs you in to the console, once."""
+    typer.echo(call(config, lambda client: client.post("console-links"))["url"])
+
+
+@app.command()
+def whoami(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Who the gateway takes you for."""
+    identity = call(config, lambda client: client.get("me"))["identity"]
+    if as_json:
+        print_json(identity)
+    else:
+        typer.echo(f"{identity['name']} ({', '.join(identity['groups'])})")
+
+
+@targets_app.command("list")
+def list_targets(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Every target and where it listens."""
+    found = call(config, lambda client: client.get("targets"))["targets"]
+    if as_json:
+        print_json(found)
+    else:
+        print_table(["target", "type", "listens on", "status"], [list(target.values()) for target in found], "no targets")
+
+
+@sessions_app.command("list")
+def list_sessions(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Sessions, newest first."""
+    found = call(config, lambda client: client.get("sessions"))["sessions"]
+    if as_json:
+        print_json(found)
+        return
+    columns = ["id", "identity", "target", "client_address", "started_at", "ended_at"]
+    print_table(columns, [[session[name] or "-" for name in columns] for session in found], "no sessions")

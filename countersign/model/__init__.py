@@ -1,0 +1,37 @@
+"""The frozen values that every part of Countersign speaks.
+
+Nothing here does I/O, reads a clock or draws a random number. The words are those of ARCHITECTURE.md:
+an *identity* opens a *session* on a *target* and sends *commands*; the gate answers each with a *verdict*.
+"""
+
+from countersign.model.audit import AuditEvent, AuditRecord
+from countersign.model.command import Command, Effect, Parameter, Statement
+from countersign.model.identity import Identity, IdentityKind
+from countersign.model.permit import Denial, Permit, PermitError
+from countersign.model.review import Decision, DecisionKind, Review, ReviewState
+from countersign.model.session import Session
+from countersign.model.target import Target
+from countersign.model.verdict import Action, ReviewTerms, Verdict
+
+__all__ = [
+    "Action",
+    "AuditEvent",
+    "AuditRecord",
+    "Command",
+    "Decision",
+    "DecisionKind",
+    "Denial",
+    "Effect",
+    "Identity",
+    "IdentityKind",
+    "Parameter",
+    "Permit",
+    "PermitError",
+    "Review",
+    "ReviewState",
+    "ReviewTerms",
+    "Session",
+    "Statement",
+    "Target",
+    "Verdict",
+]

@@ -1,0 +1,88 @@
+"""One thing asked of a target, and what it can do."""
+
+import hashlib
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Effect(StrEnum):
+    """What a command can do to its target.
+
+    ``session`` is harmless session state (transaction control, display settings). ``unknown`` is everything that
+    is not fully understood, and no default ever allows it (I3).
+    """
+
+    READ = "read"
+    WRITE = "write"
+    DDL = "ddl"
+    ADMIN = "admin"
+    EXEC = "exec"
+    SESSION = "session"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement of a command, as the inspector reads it.
+
+    ``reads`` and ``writes`` are relations named ``schema.table`` or, where the text names no schema, ``table``.
+    ``summary`` says in words what the statement does, for the reviewer. ``reasons`` say why an effect was given.
+    """
+
+    kind: str
+    effects: frozenset[Effect]
+    summary: str = ""
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    has_where: bool | None = None
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A bound parameter: exact bytes on the wire (``None`` is NULL) and how to show it to a reviewer."""
+
+    raw: bytes | None
+    binary: bool
+    type_oid: int
+    shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command as judged: ``raw`` is exactly what will be forwarded, ``text`` is how it reads."""
+
+    protocol: str
+    raw: bytes
+    text: str
+    effects: frozenset[Effect]
+    statements: tuple[Statement, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    attributes: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def is_plain_read(self) -> bool:
+        """True where every effect is a read or harmless session state."""
+        return bool(self.effects) and self.effects <= {Effect.READ, Effect.SESSION}
+
+    def digest(self, *, session_id: str, identity: str, target: str, database: str) -> str:
+        """SHA-256 (hex) over the exact bytes, the parameters and who, where and in which session (I2).
+
+        Every part is length-prefixed, so that no two different commands share an encoding.
+        """
+        hashed = hashlib.sha256(b"countersign command v1\0")
+
+        def add(part: bytes) -> None:
+            hashed.update(struct.pack(">Q", len(part)))
+            hashed.update(part)
+
+        for text in (self.protocol, session_id, identity, target, database):
+            add(text.encode())
+        add(self.raw)
+        for parameter in self.parameters:
+            add(struct.pack(">?II?", parameter.binary, parameter.type_oid, 0, parameter.raw is None))
+            add(parameter.raw or b"")
+        return hashed.hexdigest()

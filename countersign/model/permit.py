@@ -1,0 +1,53 @@
+"""The proof that a command may be forwarded."""
+
+from dataclasses import dataclass, field
+
+
+class PermitError(Exception):
+    """A permit was forged, spent twice, or shown for another command or session."""
+
+
+_MINT = object()
+
+
+@dataclass(slots=True)
+class Permit:
+    """Permission to forward one command of one session, once.
+
+    Only ``countersign.gate`` makes one (a test walks the source to see that). ``spend`` must be called by whoever
+    forwards, immediately before the bytes leave.
+    """
+
+    command_id: str
+    session_id: str
+    digest: str
+    review_id: str = ""
+    _mint: object = field(default=None, repr=False)
+    _spent: bool = field(default=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self._mint is not _MINT:
+            raise PermitError("only the gate makes permits")
+
+    def spend(self, *, session_id: str, digest: str) -> None:
+        """Use the permit up. Raises ``PermitError`` where it is spent or does not fit."""
+        if self._spent:
+            raise PermitError("this permit was spent before")
+        if session_id != self.session_id or digest != self.digest:
+            raise PermitError("this permit is for another command")
+        self._spent = True
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """The gate's no, as a value: what the client is told, in its protocol's own error.
+
+    ``cancelled`` marks a hold that the client itself took back.
+    """
+
+    command_id: str
+    message: str
+    detail: str = ""
+    hint: str = ""
+    review_id: str = ""
+    cancelled: bool = False

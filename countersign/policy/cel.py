@@ -1,0 +1,110 @@
+"""CEL conditions: compiled and type-checked at load, evaluated fail-closed. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cel_expr_python import cel
+
+from countersign.model import Command, Identity, Session, Target
+
+_TEXTS = cel.Type.List(cel.Type.STRING)
+_TEXT_MAP = cel.Type.Map(cel.Type.STRING, cel.Type.STRING)
+_ANY_MAP = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+
+VARIABLES: dict[str, Any] = {
+    "identity.name": cel.Type.STRING,
+    "identity.kind": cel.Type.STRING,
+    "identity.groups": _TEXTS,
+    "identity.on_behalf_of": cel.Type.STRING,
+    "target.name": cel.Type.STRING,
+    "target.type": cel.Type.STRING,
+    "target.labels": _TEXT_MAP,
+    "command.text": cel.Type.STRING,
+    "command.effects": _TEXTS,
+    "command.kinds": _TEXTS,
+    "command.tables": _TEXTS,
+    "command.reads": _TEXTS,
+    "command.writes": _TEXTS,
+    "command.functions": _TEXTS,
+    "command.has_where": cel.Type.BOOL,
+    "command.statements": cel.Type.List(_ANY_MAP),
+    "session.id": cel.Type.STRING,
+    "session.client_address": cel.Type.STRING,
+    "session.database": cel.Type.STRING,
+    "session.application": cel.Type.STRING,
+}
+"""Everything a condition may name. Dotted names are declared whole, so that a misspelt field is found at load.
+``session.application`` is the client's own word; everything else is the gateway's."""
+
+_ENV = cel.NewEnv(variables=VARIABLES)
+
+
+class ConditionError(Exception):
+    """A condition that does not compile or does not evaluate to true or false."""
+
+
+class Condition:
+    """A compiled condition."""
+
+    def __init__(self, expression: str) -> None:
+        """Raises ``ConditionError``."""
+        self.expression = expression
+        try:
+            self._program = _ENV.compile(expression)
+        except Exception as error:  # the binding raises plain exceptions of several kinds
+            raise ConditionError(str(error).strip()) from error
+        if self._program.return_type() != cel.Type.BOOL:
+            raise ConditionError(f"it answers {self._program.return_type().name()}, not true or false")
+
+    def holds(self, context: Mapping[str, Any]) -> bool:
+        """Raises ``ConditionError``: a missing key or an overflow is an error here, never a no."""
+        try:
+            value = self._program.eval(data=context).value()
+        except Exception as error:
+            raise ConditionError(str(error).strip()) from error
+        if value is True or value is False:
+            return bool(value)
+        raise ConditionError(f"it answered {value!r}")
+
+
+def context_of(identity: Identity, target: Target, session: Session, command: Command) -> dict[str, Any]:
+    """What a condition sees."""
+    statements = command.statements
+    reads = _unique(name for statement in statements for name in statement.reads)
+    writes = _unique(name for statement in statements for name in statement.writes)
+    return {
+        "identity.name": identity.name,
+        "identity.kind": identity.kind.value,
+        "identity.groups": list(identity.groups),
+        "identity.on_behalf_of": identity.on_behalf_of,
+        "target.name": target.name,
+        "target.type": target.type,
+        "target.labels": dict(target.labels),
+        "command.text": command.text,
+        "command.effects": sorted(effect.value for effect in command.effects),
+        "command.kinds": [statement.kind for statement in statements],
+        "command.tables": _unique([*reads, *writes]),
+        "command.reads": reads,
+        "command.writes": writes,
+        "command.functions": _unique(name for statement in statements for name in statement.functions),
+        "command.has_where": all(statement.has_where is not False for statement in statements),
+        "command.statements": [
+            {
+                "kind": statement.kind,
+                "effects": sorted(effect.value for effect in statement.effects),
+                "reads": list(statement.reads),
+                "writes": list(statement.writes),
+                "functions": list(statement.functions),
+                "has_where": statement.has_where is not False,
+            }
+            for statement in statements
+        ],
+        "session.id": session.id,
+        "session.client_address": session.client_address,
+        "session.database": session.database,
+        "session.application": session.application,
+    }
+
+
+def _unique(names: Any) -> list[str]:
+    return list(dict.fromkeys(names))

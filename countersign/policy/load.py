@@ -1,0 +1,218 @@
+"""Reads policy files. Every problem of every file is reported at once, each with its line."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from countersign.masking.rules import DETECTORS, OPERATORS, MaskRule
+from countersign.model import Action, Effect, IdentityKind, ReviewTerms
+from countersign.policy.cel import Condition, ConditionError
+from countersign.policy.errors import PolicyError
+from countersign.policy.rules import Policy, Rule
+from countersign.yaml_lines import Mapping, Problem, Section, parse
+
+DEFAULT_FILE = Path(__file__).with_name("default.yaml")
+DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def load_policies(paths: Sequence[Path]) -> Policy:
+    """Raises ``PolicyError`` with every problem found."""
+    problems: list[Problem] = []
+    digest = hashlib.sha256()
+    rules: list[Rule] = []
+    masks: list[MaskRule] = []
+    for path in [*paths, DEFAULT_FILE]:
+        data = _read(path, problems)
+        digest.update(len(data).to_bytes(8, "big") + data)
+        found = _file(path, data, problems)
+        rules.extend(found[0])
+        masks.extend(found[1])
+    _complain_of_twins([(rule.name, rule.file, rule.line) for rule in rules], problems)
+    if problems:
+        raise PolicyError(problems)
+    defaults = tuple(rule for rule in rules if rule.file == str(DEFAULT_FILE))
+    own = tuple(rule for rule in rules if rule.file != str(DEFAULT_FILE))
+    return Policy(own, defaults, tuple(masks), digest.hexdigest())
+
+
+def parse_duration(text: str) -> float | None:
+    """Seconds of ``45s``, ``30m``, ``2h`` and the like; None for anything else."""
+    matched = DURATION.fullmatch(text)
+    return float(matched[1]) * UNITS[matched[2]] if matched else None
+
+
+def _read(path: Path, problems: list[Problem]) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        problems.append(Problem(str(path), 1, f"cannot be read: {error.strerror}"))
+        return b""
+
+
+def _file(path: Path, data: bytes, problems: list[Problem]) -> tuple[list[Rule], list[MaskRule]]:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        problems.append(Problem(str(path), 1, "is not UTF-8"))
+        return [], []
+    document, wrong = parse(text, str(path))
+    problems.extend(wrong)
+    if document is None:
+        return [], []
+    if not isinstance(document, Mapping):
+        problems.append(Problem(str(path), 1, "a policy file is a mapping with 'rules' and 'masking'"))
+        return [], []
+    section = Section(str(path), document, problems, "a policy file")
+    rules = [rule for item in section.sections("rules") if (rule := _rule(item))]
+    masks = [mask for item in section.sections("masking") if (mask := _mask(item))]
+    section.finish()
+    return rules, masks
+
+
+def _complain_of_twins(named: list[tuple[str, str, int]], problems: list[Problem]) -> None:
+    first: dict[str, tuple[str, int]] = {}
+    for name, file, line in named:
+        if name in first:
+            problems.append(Problem(file, line, f"another rule is named {name!r}: {first[name][0]}:{first[name][1]}"))
+        first.setdefault(name, (file, line))
+
+
+def _rule(item: Section) -> Rule | None:
+    before = len(item.problems)
+    name = item.take("name", str, "", required=True)
+    item.where = f"rule {name!r}"
+    item.take("description", str, "")
+    action = _one_of(item, "action", [action.value for action in Action], required=True)
+    subjects = item.section("subjects")
+    effects = _all_of(item, "effects", [effect.value for effect in Effect])
+    rule = Rule(
+        name=name,
+        action=Action(action) if action else Action.DENY,
+        targets=item.texts("targets"),
+        groups=subjects.texts("groups") if subjects else (),
+        names=subjects.texts("names") if subjects else (),
+        kinds=_all_of(subjects, "kinds", [kind.value for kind in IdentityKind]) if subjects else (),
+        effects=effects,
+        condition=_condition(item),
+        message=item.take("message", str, ""),
+        terms=_terms(item, action),
+        file=item.file,
+        line=item.line("name"),
+    )
+    if subjects is not None:
+        subjects.finish()
+        if not subjects.mapping:
+            item.complain("subjects", "'subjects' is empty and would match nobody you named", "leave it out to match everybody")
+    item.finish()
+    return rule if len(item.problems) == before else None
+
+
+def _one_of(item: Section, key: str, known: list[str], *, required: bool = False) -> str:
+    value: str = item.take(key, str, "", required=required)
+    if value and value not in known:
+        item.complain(key, f"{key!r} is {value!r}", f"one of {', '.join(known)}")
+        return ""
+    return value
+
+
+def _all_of(item: Section, key: str, known: Sequence[str]) -> tuple[str, ...]:
+    values = item.texts(key)
+    for value in values:
+        if value not in known:
+            item.complain(key, f"{key!r} holds {value!r}", f"known: {', '.join(known)}")
+    return values
+
+
+def _condition(item: Section) -> Condition | None:
+    expression = item.take("when", str, "")
+    if not expression:
+        return None
+    try:
+        return Condition(expression)
+    except ConditionError as error:
+        item.complain("when", f"the condition {expression!r} does not hold up: {error}")
+        return None
+
+
+def _terms(item: Section, action: str) -> ReviewTerms | None:
+    review = item.section("review")
+    if action != "review":
+        if review is not None:
+            item.complain("review", f"'review' goes with action review, not {action!r}")
+        return None
+    if review is None:
+        return ReviewTerms()
+    timeout_s = _timeout(review)
+    on_timeout = review.take("on_timeout", str, "deny")
+    if on_timeout != "deny":
+        review.complain("on_timeout", f"'on_timeout' is {on_timeout!r}", "only deny is supported yet")
+    step = _only_step(review)
+    reviewers = step.section("reviewers")
+    approvals = step.take("approvals", int, 1)
+    if approvals < 1:
+        step.complain("approvals", "'approvals' must be 1 or more")
+    terms = ReviewTerms(
+        reviewer_groups=reviewers.texts("groups") if reviewers else (),
+        reviewer_names=reviewers.texts("names") if reviewers else (),
+        approvals=max(approvals, 1),
+        timeout_s=timeout_s,
+    )
+    for section in (reviewers, step, review):
+        if section is not None:
+            section.finish()
+    return terms
+
+
+def _timeout(review: Section) -> float:
+    text = review.take("timeout", str, "30m")
+    seconds = parse_duration(text)
+    if seconds is None or not 0 < seconds <= 7 * 86400:
+        review.complain("timeout", f"'timeout' is {text!r}", "a duration such as 45s, 30m or 2h, 7d at most")
+        return 1800.0
+    return seconds
+
+
+def _only_step(review: Section) -> Section:
+    """The reviewers may stand in the review itself or in a list of one step."""
+    steps = list(review.sections("steps"))
+    if not steps:
+        return review
+    if len(steps) > 1:
+        review.complain("steps", "several steps are not supported yet", "one step with the approvals that all of them need")
+    return steps[0]
+
+
+def _mask(item: Section) -> MaskRule | None:
+    before = len(item.problems)
+    name = item.take("name", str, "", required=True)
+    item.where = f"mask rule {name!r}"
+    columns = item.texts("columns")
+    for column in columns:
+        if column.count(".") != 2 or not all(column.split(".")):
+            item.complain("columns", f"{column!r} does not name a column", "schema.table.column, where * may stand for any part")
+    detect = _all_of(item, "detect", DETECTORS)
+    if not columns and not detect:
+        item.complain("", f"{item.where} masks nothing", "give it 'columns' or 'detect'")
+    rule = MaskRule(name, item.texts("targets"), columns, detect, _operator(item))
+    item.finish()
+    return rule if len(item.problems) == before else None
+
+
+def _operator(item: Section) -> str:
+    operator: Any = item.take("operator", Mapping, None, word="a mapping such as {redact: {}}")
+    if operator is None:
+        return '{"redact":{}}'
+    if len(operator) != 1 or next(iter(operator)) not in OPERATORS:
+        item.complain("operator", f"unknown operator {dict(operator)!r}", f"one of {', '.join(OPERATORS)}, as in {{redact: {{}}}}")
+        return '{"redact":{}}'
+    name, options = next(iter(operator.items()))
+    known = {"keep_first", "keep_last"} if name == "partial" else set()
+    if not isinstance(options, Mapping) or set(options) - known:
+        item.complain("operator", f"operator {name!r} takes {', '.join(sorted(known)) or 'no options'}")
+    elif any(not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 100 for value in options.values()):
+        item.complain("operator", f"the options of {name!r} are whole numbers from 0 to 100")
+    return json.dumps({name: options}, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,92 @@
+"""Rules and what they say together. Pure."""
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from countersign.masking import MaskRule
+from countersign.model import Action, Command, Effect, Identity, ReviewTerms, Session, Target, Verdict
+from countersign.policy.cel import Condition, ConditionError, context_of
+
+STRICTNESS = {Action.ALLOW: 0, Action.REVIEW: 1, Action.DENY: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. Empty ``targets``, ``groups``, ``names``, ``kinds`` and ``effects`` match everything.
+
+    An allowing rule matches a command with an ``unknown`` effect only where ``effects`` lists ``unknown`` (I3).
+    """
+
+    name: str
+    action: Action
+    targets: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    effects: tuple[str, ...] = ()
+    condition: Condition | None = None
+    message: str = ""
+    terms: ReviewTerms | None = None
+    file: str = ""
+    line: int = 0
+
+    def matches(self, identity: Identity, target: Target, command: Command, context: Mapping[str, Any]) -> bool:
+        """Raises ``ConditionError``."""
+        if self.action is Action.ALLOW and Effect.UNKNOWN in command.effects and Effect.UNKNOWN.value not in self.effects:
+            return False
+        if self.targets and not any(fnmatch.fnmatchcase(target.name, pattern) for pattern in self.targets):
+            return False
+        if not self._is_subject(identity) or (self.effects and not self._has_effect(command)):
+            return False
+        return self.condition is None or self.condition.holds(context)
+
+    def _is_subject(self, identity: Identity) -> bool:
+        if not (self.groups or self.names or self.kinds):
+            return True
+        in_group = not set(self.groups).isdisjoint(identity.groups)
+        return in_group or identity.name in self.names or identity.kind.value in self.kinds
+
+    def _has_effect(self, command: Command) -> bool:
+        """An allowing rule must cover every effect of the command; the others speak as soon as one effect is theirs."""
+        effects = {effect.value for effect in command.effects}
+        if self.action is Action.ALLOW:
+            return bool(effects) and effects <= set(self.effects)
+        return not effects.isdisjoint(self.effects)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Every rule in force. ``digest`` is a SHA-256 (hex) of the files it came from."""
+
+    rules: tuple[Rule, ...]
+    defaults: tuple[Rule, ...]
+    masks: tuple[MaskRule, ...] = ()
+    digest: str = ""
+
+    def decide(self, identity: Identity, target: Target, session: Session, command: Command) -> Verdict:
+        """The verdict on one command. Never raises: a condition that fails denies, in its rule's name."""
+        context = context_of(identity, target, session, command)
+        verdict = self._strictest(self.rules, identity, target, command, context)
+        verdict = verdict or self._strictest(self.defaults, identity, target, command, context)
+        return verdict or Verdict(Action.DENY, "no-rule", "no rule matches this command", policy_digest=self.digest)
+
+    def _strictest(
+        self, rules: Sequence[Rule], identity: Identity, target: Target, command: Command, context: Mapping[str, Any]
+    ) -> Verdict | None:
+        best: Rule | None = None
+        for rule in rules:
+            # A rule that cannot change the verdict any more is asked all the same: its error must deny.
+            try:
+                matched = rule.matches(identity, target, command, context)
+            except ConditionError:
+                message = f"the condition of rule {rule.name!r} could not be evaluated"
+                return Verdict(Action.DENY, rule.name, message, policy_digest=self.digest)
+            if matched and (best is None or STRICTNESS[rule.action] > STRICTNESS[best.action]):
+                best = rule
+        return None if best is None else Verdict(best.action, best.name, best.message, best.terms, self.digest)
+
+    def masking_for(self, target: str) -> tuple[MaskRule, ...]:
+        """The mask rules that concern a target."""
+        return tuple(rule for rule in self.masks if not rule.targets or any(fnmatch.fnmatchcase(target, p) for p in rule.targets))

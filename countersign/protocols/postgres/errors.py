@@ -1,0 +1,25 @@
+"""SQLSTATEs that the gateway answers with (manual, appendix "PostgreSQL Error Codes")."""
+
+INSUFFICIENT_PRIVILEGE = "42501"
+QUERY_CANCELED = "57014"
+PROTOCOL_VIOLATION = "08P01"
+CONNECTION_FAILURE = "08006"
+INVALID_PASSWORD = "28P01"
+INVALID_AUTHORIZATION = "28000"
+FEATURE_NOT_SUPPORTED = "0A000"
+ADMIN_SHUTDOWN = "57P01"
+CANNOT_CONNECT_NOW = "57P03"
+INTERNAL_ERROR = "XX000"
+
+
+class TargetRefused(Exception):
+    """The target cannot be reached or does not accept the gateway. ``public`` may go to the client; the rest is for the log."""
+
+    def __init__(self, public: str, cause: str, *, code: str = CONNECTION_FAILURE) -> None:
+        super().__init__(f"{public}: {cause}")
+        self.public = public
+        self.code = code
+
+
+class ProtocolViolation(Exception):
+    """The peer broke the protocol. The text may be shown to the client."""

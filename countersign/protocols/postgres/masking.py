@@ -1,0 +1,203 @@
+"""Which output columns are masked, and how. Pure.
+
+By origin: RowDescription names the table and attribute a column comes from, whatever the statement calls it. An output without
+an origin (an expression, an aggregate) is masked whole where its statement touches a masked relation, unless the inspector can say
+that no masked column is in it. What cannot be resolved is masked.
+"""
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from countersign._core import Masker, RowPlan
+from countersign.masking import MaskRule
+from countersign.protocols.postgres.lineage import OutputReading
+
+DERIVED = "derived-from-masked"
+UNRESOLVED = "unresolved-origin"
+REDACT = '{"redact":{}}'
+FIRST_USER_OID = 16384
+"""Objects below were made by initdb (manual, "System Catalog Initial Data", OID assignment)."""
+
+SAMPLING_CATALOGS = frozenset({"pg_statistic", "pg_stats", "pg_statistic_ext_data", "pg_stats_ext", "pg_stats_ext_exprs"})
+"""System relations that hold samples of users' data."""
+
+TEXT_TYPES = frozenset({18, 19, 25, 705, 1042, 1043})
+KINDS = {114: "json", 3802: "jsonb", 20: "int8", **dict.fromkeys(TEXT_TYPES, "text")}
+
+
+@dataclass(frozen=True, slots=True)
+class OutputColumn:
+    """One column of a RowDescription."""
+
+    name: str
+    table_oid: int
+    attribute: int
+    type_oid: int
+    binary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogColumn:
+    """A column of a target's relation, as its catalog names it."""
+
+    table_oid: int
+    attribute: int
+    schema: str
+    table: str
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedColumns:
+    """What a target's catalog and the mask rules say together.
+
+    ``rules`` maps (table OID, attribute) to a rule's name and operator; ``known`` holds every relation that was looked at;
+    ``names`` maps the name of each relation that carries masked data to the names of its masked columns.
+    """
+
+    rules: Mapping[tuple[int, int], tuple[str, str]]
+    known: frozenset[int]
+    known_names: frozenset[str]
+    names: Mapping[str, frozenset[str]]
+
+
+@dataclass(slots=True)
+class Catalog:
+    """The raw facts of a target's catalog: columns, which view reads which column, and which table inherits which."""
+
+    columns: list[CatalogColumn]
+    view_uses: list[tuple[int, int, int]] = field(default_factory=list)
+    """(view OID, used relation's OID, used attribute or 0 for the whole relation)."""
+    inherits: list[tuple[int, int]] = field(default_factory=list)
+    """(child OID, parent OID)."""
+
+
+def resolve(catalog: Catalog, rules: Sequence[MaskRule]) -> MaskedColumns:
+    """Match the rules' columns, then carry them to partitions and to views, until nothing more is found."""
+    masked: dict[tuple[int, int], tuple[str, str]] = {}
+    by_table: dict[int, list[CatalogColumn]] = {}
+    for column in catalog.columns:
+        by_table.setdefault(column.table_oid, []).append(column)
+        name = f"{column.schema}.{column.table}.{column.column}"
+        for rule in rules:
+            if any(fnmatch.fnmatchcase(name, pattern) for pattern in rule.columns):
+                masked.setdefault((column.table_oid, column.attribute), (rule.name, rule.operator_json))
+        if rules and column.table in SAMPLING_CATALOGS and column.table_oid < FIRST_USER_OID:
+            masked.setdefault((column.table_oid, column.attribute), (DERIVED, REDACT))
+    before = -1
+    while before != len(masked):
+        before = len(masked)
+        _carry_to_children(catalog, by_table, masked)
+        _carry_to_views(catalog, by_table, masked)
+    names: dict[str, set[str]] = {}
+    for column in catalog.columns:
+        if (column.table_oid, column.attribute) in masked:
+            names.setdefault(column.table, set()).add(column.column)
+    return MaskedColumns(
+        rules=masked,
+        known=frozenset(by_table),
+        known_names=frozenset(column.table for column in catalog.columns),
+        names={table: frozenset(columns) for table, columns in names.items()},
+    )
+
+
+def _carry_to_children(
+    catalog: Catalog, by_table: Mapping[int, list[CatalogColumn]], masked: dict[tuple[int, int], tuple[str, str]]
+) -> None:
+    for child, parent in catalog.inherits:
+        inherited = {c.column: masked[parent, c.attribute] for c in by_table.get(parent, []) if (parent, c.attribute) in masked}
+        for column in by_table.get(child, []):
+            if column.column in inherited:
+                masked.setdefault((child, column.attribute), inherited[column.column])
+
+
+def _carry_to_views(
+    catalog: Catalog, by_table: Mapping[int, list[CatalogColumn]], masked: dict[tuple[int, int], tuple[str, str]]
+) -> None:
+    """A view that uses a masked column is masked: a column of the same name by the same rule, every other one whole, for the
+    catalog does not say which of them the masked one went into."""
+    for view, used, attribute in catalog.view_uses:
+        sources = {a: rule for (table, a), rule in masked.items() if table == used and attribute in (0, a)}
+        if not sources:
+            continue
+        named = {c.column: sources[c.attribute] for c in by_table.get(used, []) if c.attribute in sources}
+        for column in by_table.get(view, []):
+            masked.setdefault((view, column.attribute), named.get(column.column, (DERIVED, REDACT)))
+
+
+@dataclass(frozen=True, slots=True)
+class TargetMasking:
+    """A target's mask rules, made ready. ``masker`` is None where no rule concerns the target."""
+
+    rules: tuple[MaskRule, ...]
+    masker: Masker | None
+
+    @property
+    def has_columns(self) -> bool:
+        """True where a rule names columns, so that the catalog must be known."""
+        return any(rule.columns for rule in self.rules)
+
+    @property
+    def detects(self) -> bool:
+        """True where a rule looks at content."""
+        return any(rule.detect for rule in self.rules)
+
+
+def prepare(rules: Sequence[MaskRule], hash_key: bytes) -> TargetMasking:
+    """Raises ``ValueError`` where the engine does not know a detector or an operator."""
+    if not rules:
+        return TargetMasking((), None)
+    detect = [(detector, rule.name, rule.operator_json) for rule in rules for detector in rule.detect]
+    return TargetMasking(tuple(rules), Masker(detect, hash_key))
+
+
+def plan_rows(
+    columns: Sequence[OutputColumn], masking: TargetMasking, masked: MaskedColumns | None, reading: OutputReading | None
+) -> tuple[RowPlan, list[str]]:
+    """The engine's plan for rows of this shape, and for each column the rule that masks it (or '').
+
+    ``reading`` is the inspector's word on the statement; None where it has none, which taints the outputs.
+    """
+    plan: list[tuple[str, str, bool, str, str]] = []
+    for index, column in enumerate(columns):
+        rule = _rule_for(column, index, len(columns), masked, reading) if masking.has_columns else None
+        kind = KINDS.get(column.type_oid, "other")
+        if rule is not None:
+            plan.append(("mask", kind, column.binary, *rule))
+        else:
+            plan.append(("detect" if masking.detects else "pass", kind, column.binary, "", REDACT))
+    return RowPlan(plan, masking.masker), [entry[3] if entry[0] == "mask" else "" for entry in plan]
+
+
+def _rule_for(
+    column: OutputColumn, index: int, width: int, masked: MaskedColumns | None, reading: OutputReading | None
+) -> tuple[str, str] | None:
+    if masked is None:
+        return (UNRESOLVED, REDACT)
+    if column.table_oid:
+        if column.table_oid not in masked.known and column.table_oid >= FIRST_USER_OID:
+            return (UNRESOLVED, REDACT)
+        if column.attribute <= 0 and any(table == column.table_oid for table, _ in masked.rules):
+            return (DERIVED, REDACT)  # a whole-row reference has an origin table and attribute 0
+        return masked.rules.get((column.table_oid, column.attribute))
+    if not is_tainted(masked, reading) or _is_clean(index, width, masked, reading):
+        return None
+    return (DERIVED, REDACT)
+
+
+def is_tainted(masked: MaskedColumns, reading: OutputReading | None) -> bool:
+    """True unless every relation that the statement reads is known to carry nothing masked."""
+    if reading is None:
+        return True
+    names = {relation.rsplit(".", 1)[-1] for relation in reading.relations}
+    system = {name for name in names if name.startswith("pg_") and name not in SAMPLING_CATALOGS}
+    return not names <= (masked.known_names | system) or not names.isdisjoint(masked.names)
+
+
+def _is_clean(index: int, width: int, masked: MaskedColumns, reading: OutputReading | None) -> bool:
+    if reading is None or not reading.is_simple or reading.outputs is None or len(reading.outputs) != width:
+        return False
+    used = reading.outputs[index]
+    relations = {relation.rsplit(".", 1)[-1] for relation in reading.relations}
+    return used is not None and all(used.isdisjoint(masked.names.get(relation, ())) for relation in relations)

@@ -1,0 +1,105 @@
+"""PostgreSQL messages that the gateway itself writes (manual, chapter "Frontend/Backend Protocol", "Message Formats"). Pure."""
+
+import struct
+from collections.abc import Mapping, Sequence
+
+SSL_REQUEST = struct.pack(">II", 8, 80877103)
+PROTOCOL_3_0 = 196608
+SYNC = b"S\x00\x00\x00\x04"
+FLUSH = b"H\x00\x00\x00\x04"
+TERMINATE = b"X\x00\x00\x00\x04"
+
+REFUSED_SQL = b"countersign refused this command"
+"""No PostgreSQL grammar has such a statement. The server is bound to reject it, in any transaction state, and so stays the only
+keeper of that state; the client gets the gateway's words in place of the server's."""
+
+
+def message(kind: bytes, payload: bytes = b"") -> bytes:
+    """A typed message."""
+    return kind + struct.pack(">I", len(payload) + 4) + payload
+
+
+def _text(value: str) -> bytes:
+    # A NUL would end the field early and let the rest be read as another.
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace") + b"\0"
+
+
+def _fields(severity: str, code: str, text: str, detail: str, hint: str) -> bytes:
+    parts = [b"S" + _text(severity), b"V" + _text(severity), b"C" + _text(code), b"M" + _text(text)]
+    if detail:
+        parts.append(b"D" + _text(detail))
+    if hint:
+        parts.append(b"H" + _text(hint))
+    return b"".join(parts) + b"\0"
+
+
+def error_response(code: str, text: str, *, detail: str = "", hint: str = "", severity: str = "ERROR") -> bytes:
+    """An ErrorResponse in the gateway's own words."""
+    return message(b"E", _fields(severity, code, text, detail, hint))
+
+
+def notice_response(text: str, *, detail: str = "", hint: str = "") -> bytes:
+    """A NoticeResponse in the gateway's own words."""
+    return message(b"N", _fields("NOTICE", "00000", text, detail, hint))
+
+
+def response_fields(kind: bytes, fields: Sequence[tuple[str, bytes]]) -> bytes:
+    """An ErrorResponse (``E``) or NoticeResponse (``N``) from its decoded fields."""
+    return message(kind, b"".join(code.encode() + value + b"\0" for code, value in fields) + b"\0")
+
+
+def startup_message(parameters: Mapping[str, str]) -> bytes:
+    """A StartupMessage of protocol 3.0."""
+    pairs = b"".join(_text(name) + _text(value) for name, value in parameters.items())
+    return struct.pack(">II", len(pairs) + 9, PROTOCOL_3_0) + pairs + b"\0"
+
+
+def cancel_request(pid: int, key: bytes) -> bytes:
+    """A CancelRequest."""
+    return struct.pack(">III", 12 + len(key), 80877102, pid) + key
+
+
+def authentication(code: int, payload: bytes = b"") -> bytes:
+    """An Authentication* message: 0 Ok, 3 CleartextPassword, 10 SASL, 11 SASLContinue, 12 SASLFinal."""
+    return message(b"R", struct.pack(">I", code) + payload)
+
+
+def sasl_mechanisms(names: Sequence[str]) -> bytes:
+    """AuthenticationSASL."""
+    return authentication(10, b"".join(_text(name) for name in names) + b"\0")
+
+
+def password_message(payload: bytes) -> bytes:
+    """PasswordMessage or SASLResponse, as the payload says."""
+    return message(b"p", payload)
+
+
+def sasl_initial_response(mechanism: str, data: bytes) -> bytes:
+    """SASLInitialResponse."""
+    return message(b"p", _text(mechanism) + struct.pack(">i", len(data)) + data)
+
+
+def backend_key_data(pid: int, key: bytes) -> bytes:
+    """BackendKeyData."""
+    return message(b"K", struct.pack(">I", pid) + key)
+
+
+def negotiate_protocol_version(unknown_options: Sequence[str]) -> bytes:
+    """NegotiateProtocolVersion down to 3.0."""
+    options = b"".join(_text(option) for option in unknown_options)
+    return message(b"v", struct.pack(">II", PROTOCOL_3_0, len(unknown_options)) + options)
+
+
+def query(sql: bytes) -> bytes:
+    """A simple Query."""
+    return message(b"Q", sql + b"\0")
+
+
+def parse(name: bytes, sql: bytes) -> bytes:
+    """A Parse without parameter types."""
+    return message(b"P", name + b"\0" + sql + b"\0" + struct.pack(">H", 0))
+
+
+def describe_portal(name: bytes) -> bytes:
+    """A Describe of a portal."""
+    return message(b"D", b"P" + name + b"\0")

@@ -1,0 +1,95 @@
+"""Reads from a target's catalog what masking must know, on a connection of its own."""
+
+import asyncio
+import time
+from typing import Any
+
+import asyncpg
+import structlog
+
+from countersign.config import Upstream
+from countersign.protocols.postgres.masking import Catalog, CatalogColumn, MaskedColumns, TargetMasking, resolve
+from countersign.protocols.postgres.session.target import CONNECT_TIMEOUT_S, tls_context
+
+log = structlog.get_logger(__name__)
+
+COLUMNS = """
+    SELECT a.attrelid, a.attnum, n.nspname, c.relname, a.attname
+    FROM pg_catalog.pg_attribute a
+    JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND n.nspname NOT LIKE 'pg\\_toast%'
+"""
+VIEW_USES = """
+    SELECT DISTINCT r.ev_class, d.refobjid, d.refobjsubid
+    FROM pg_catalog.pg_depend d
+    JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
+    WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+      AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid <> r.ev_class
+"""
+INHERITS = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits"
+
+FRESH_S = 30.0
+RELOAD_AT_MOST_EVERY_S = 1.0
+
+
+class CatalogUnavailable(Exception):
+    """The catalog cannot be read: nothing that needs it may be shown."""
+
+
+class TargetCatalog:
+    """What one database of a target holds, kept for a while and read again when a relation is not known."""
+
+    def __init__(self, upstream: Upstream, database: str, masking: TargetMasking) -> None:
+        self._upstream = upstream
+        self._database = database
+        self._masking = masking
+        self._masked: MaskedColumns | None = None
+        self._loaded_s = 0.0
+        self._lock = asyncio.Lock()
+
+    async def masked(self, table_oids: set[int]) -> MaskedColumns:
+        """What is masked, having looked for these relations. Raises ``CatalogUnavailable``."""
+        if self._is_enough(table_oids):
+            assert self._masked is not None
+            return self._masked
+        async with self._lock:
+            if self._masked is None or not self._is_enough(table_oids):
+                age = time.monotonic() - self._loaded_s
+                if self._masked is None or age > RELOAD_AT_MOST_EVERY_S:
+                    self._masked = resolve(await self._load(), self._masking.rules)
+                    self._loaded_s = time.monotonic()
+            return self._masked
+
+    def expire(self) -> None:
+        """The target's schema may have changed: read it again before the next answer."""
+        self._loaded_s = 0.0
+
+    def _is_enough(self, table_oids: set[int]) -> bool:
+        fresh = self._masked is not None and time.monotonic() - self._loaded_s < FRESH_S
+        return fresh and self._masked is not None and table_oids <= self._masked.known
+
+    async def _load(self) -> Catalog:
+        upstream = self._upstream
+        try:
+            connection: Any = await asyncpg.connect(  # type: ignore[no-untyped-call]
+                host=upstream.host,
+                port=upstream.port,
+                user=upstream.user,
+                password=upstream.password.reveal() if upstream.password else None,
+                database=self._database,
+                ssl=tls_context(upstream) if upstream.tls != "disable" else False,
+                timeout=CONNECT_TIMEOUT_S,
+                server_settings={"application_name": "countersign catalog"},
+            )
+            try:
+                columns = [CatalogColumn(*row) for row in await connection.fetch(COLUMNS)]
+                uses = [tuple(row) for row in await connection.fetch(VIEW_USES)]
+                inherits = [tuple(row) for row in await connection.fetch(INHERITS)]
+            finally:
+                await connection.close()
+        except (OSError, asyncpg.exceptions.PostgresError, asyncpg.exceptions.InterfaceError, TimeoutError) as error:
+            log.error("catalog_unavailable", cause=str(error))
+            raise CatalogUnavailable("the target's catalog cannot be read, so answers cannot be masked") from error
+        return Catalog(columns, uses, inherits)

@@ -1,0 +1,183 @@
+"""Brings a client from its first byte to an authenticated identity. Nothing is sent to a target here (I9)."""
+
+import asyncio
+import secrets
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from countersign._core import FrontendDecoder, ProtocolError, StartupDecoder
+from countersign.audit import AuditLog
+from countersign.identity import Keys, StoredKey
+from countersign.model import AuditEvent, Identity, Target
+from countersign.protocols.postgres import errors, messages
+from countersign.protocols.postgres.authentication import MECHANISM, AuthenticationFailed, ScramProof
+from countersign.protocols.postgres.startup import StartupRefused, StartupRequest, read_startup
+from countersign.protocols.wire import Wire, WireClosed
+
+log = structlog.get_logger(__name__)
+
+STARTUP_TIMEOUT_S = 30.0
+PASSWORD_LIMIT_BYTES = 8192
+
+
+class Refused(Exception):
+    """The client is turned away with this SQLSTATE and text."""
+
+    def __init__(self, code: str, text: str, *, hint: str = "") -> None:
+        super().__init__(text)
+        self.code = code
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """The connection was only there to cancel another's command."""
+
+    pid: int
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An authenticated client, and any bytes it sent ahead."""
+
+    identity: Identity
+    request: StartupRequest
+    decoder: FrontendDecoder
+
+
+class Reception:
+    """Start-up and authentication of one target's clients."""
+
+    def __init__(self, target: Target, keys: Keys, audit: AuditLog, tls: ssl.SSLContext | None, message_limit_bytes: int) -> None:
+        self._target = target
+        self._keys = keys
+        self._audit = audit
+        self._tls = tls
+        self._message_limit_bytes = message_limit_bytes
+
+    async def receive(self, wire: Wire) -> Arrival | CancelAsked:
+        """Raises ``Refused``, ``WireClosed`` and ``TimeoutError``."""
+        async with asyncio.timeout(STARTUP_TIMEOUT_S):
+            asked = await self._startup(wire)
+            if isinstance(asked, CancelAsked):
+                return asked
+            decoder = FrontendDecoder(PASSWORD_LIMIT_BYTES)
+            identity = await self._authenticate(wire, asked, decoder)
+            if decoder.buffered():
+                raise Refused(errors.PROTOCOL_VIOLATION, "messages were sent ahead of authentication")
+            return Arrival(identity, asked, FrontendDecoder(self._message_limit_bytes))
+
+    # -- start-up
+    async def _startup(self, wire: Wire) -> StartupRequest | CancelAsked:
+        secured = False
+        while True:
+            decoder = StartupDecoder()
+            packet = await self._packet(wire, decoder)
+            match packet:
+                case ("ssl_request",) if not secured:
+                    self._refuse_ahead(decoder)
+                    secured = await self._answer_tls(wire)
+                case ("gssenc_request",) if not secured:
+                    self._refuse_ahead(decoder)
+                    wire.send(b"N")
+                case ("cancel_request", pid, key):
+                    return CancelAsked(pid, key)
+                case ("startup", major, minor, parameters):
+                    self._refuse_ahead(decoder)
+                    return self._read(wire, major, minor, parameters, secured)
+                case _:
+                    raise Refused(errors.PROTOCOL_VIOLATION, "unexpected start-up packet")
+
+    async def _packet(self, wire: Wire, decoder: StartupDecoder) -> tuple[Any, ...]:
+        try:
+            while (packet := decoder.next()) is None:
+                decoder.feed(await wire.receive())
+        except ProtocolError as error:
+            raise Refused(errors.PROTOCOL_VIOLATION, f"malformed start-up packet: {error}") from error
+        return packet
+
+    def _refuse_ahead(self, decoder: StartupDecoder) -> None:
+        if decoder.buffered():
+            raise Refused(errors.PROTOCOL_VIOLATION, "bytes were sent ahead of the server's answer")
+
+    async def _answer_tls(self, wire: Wire) -> bool:
+        if self._tls is None:
+            wire.send(b"N")
+            return False
+        wire.send(b"S")
+        try:
+            await wire.start_tls(self._tls, server_side=True)
+        except (OSError, ssl.SSLError) as error:
+            raise WireClosed(f"TLS handshake failed: {error}") from error
+        return True
+
+    def _read(self, wire: Wire, major: int, minor: int, parameters: list[tuple[str, str]], secured: bool) -> StartupRequest:
+        if major != 3:
+            raise Refused(errors.FEATURE_NOT_SUPPORTED, f"unsupported protocol version {major}.{minor}")
+        if self._tls is not None and not secured and not wire.is_loopback:
+            raise Refused(errors.INVALID_AUTHORIZATION, "this target accepts TLS connections only")
+        try:
+            request = read_startup(parameters)
+        except StartupRefused as error:
+            raise Refused(errors.FEATURE_NOT_SUPPORTED, str(error)) from error
+        extensions = [name for name, _ in parameters if name.startswith("_pq_.")]
+        if minor != 0 or extensions:
+            wire.send(messages.negotiate_protocol_version(extensions))
+        return request
+
+    # -- authentication
+    async def _authenticate(self, wire: Wire, request: StartupRequest, decoder: FrontendDecoder) -> Identity:
+        try:
+            key = await self._prove(wire, request, decoder)
+        except AuthenticationFailed as error:
+            await self._record("authentication.failed", wire, request.user, reason=str(error))
+            raise Refused(
+                errors.INVALID_PASSWORD,
+                f"authentication failed for {request.user!r}: {error}",
+                hint="The user name is the service account's, the password an API key: countersign keys create NAME.",
+            ) from error
+        refusal = self._keys.refusal(key)
+        if refusal:
+            await self._record("authentication.failed", wire, request.user, reason=refusal)
+            raise Refused(errors.INVALID_PASSWORD, f"{refusal}: ask whoever runs Countersign for a new one")
+        await self._record("authentication.succeeded", wire, request.user, key_id=key.id)
+        self._keys.used(key)
+        return key.identity
+
+    async def _prove(self, wire: Wire, request: StartupRequest, decoder: FrontendDecoder) -> StoredKey:
+        salt, candidates = await self._keys.candidates(request.user)
+        proof = ScramProof(salt, candidates, secrets.token_urlsafe(24))
+        wire.send(messages.sasl_mechanisms([MECHANISM]))
+        initial = await self._password(wire, decoder)
+        mechanism, _, rest = initial.partition(b"\0")
+        if mechanism.decode("ascii", "replace") != MECHANISM or len(rest) < 4:
+            raise AuthenticationFailed("malformed SCRAM message")
+        wire.send(messages.authentication(11, proof.challenge(rest[4:])))
+        key, server_final = proof.verify(await self._password(wire, decoder))
+        wire.send(messages.authentication(12, server_final))
+        return key
+
+    async def _password(self, wire: Wire, decoder: FrontendDecoder) -> bytes:
+        try:
+            while (received := decoder.next()) is None:
+                decoder.feed(await wire.receive())
+        except ProtocolError as error:
+            raise Refused(errors.PROTOCOL_VIOLATION, f"malformed message during authentication: {error}") from error
+        kind, raw = received
+        if kind != ord("p"):
+            raise Refused(errors.PROTOCOL_VIOLATION, "expected a password message")
+        return raw[5:]
+
+    async def _record(self, kind: str, wire: Wire, name: str, **more: str) -> None:
+        body = {
+            "name": name,
+            "target": self._target.name,
+            "client_address": wire.peer,
+            "method": "scram-sha-256",
+            **more,
+        }
+        await self._audit.append(AuditEvent(kind, body))

@@ -1,0 +1,199 @@
+"""Accepts PostgreSQL clients for one target."""
+
+import asyncio
+import secrets
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from countersign.audit import AuditLog, AuditUnavailable
+from countersign.config import PostgresTarget
+from countersign.gate import Gate
+from countersign.identity import Keys
+from countersign.model import Session
+from countersign.model.clock import Clock
+from countersign.protocols.postgres import errors, messages
+from countersign.protocols.postgres.errors import TargetRefused
+from countersign.protocols.postgres.masking import TargetMasking
+from countersign.protocols.postgres.session.catalog import CatalogUnavailable, TargetCatalog
+from countersign.protocols.postgres.session.client import Arrival, CancelAsked, Reception, Refused
+from countersign.protocols.postgres.session.relay import Relay, Surroundings
+from countersign.protocols.postgres.session.target import TargetConnection, connect, send_cancel
+from countersign.protocols.supervisor import Supervisor
+from countersign.protocols.wire import Wire, WireClosed
+from countersign.recording import Recorder, RecordingFailed
+from countersign.store import StoredSessions
+
+log = structlog.get_logger(__name__)
+
+MESSAGE_LIMIT_BYTES = 64 << 20
+"""The longest message taken from a client. A command that is held stays in memory, so this bounds a hold."""
+HELD_BEHIND_BYTES = 1 << 20
+"""How much a client may send behind a held command before it must wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What sessions need of the gateway."""
+
+    gate: Gate
+    keys: Keys
+    audit: AuditLog
+    sessions: StoredSessions
+    recordings: Path
+    clock: Clock
+    new_id: Callable[[str], str]
+    review_url: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A session in progress, as a CancelRequest finds it."""
+
+    relay: Relay
+    target: TargetConnection
+
+
+class PostgresListener:
+    """Listens for one target. ``start`` answers the bound address."""
+
+    def __init__(self, settings: PostgresTarget, masking: TargetMasking, services: Services) -> None:
+        self._settings = settings
+        self._masking = masking
+        self._services = services
+        self._reception = Reception(settings.target, services.keys, services.audit, _server_tls(settings), MESSAGE_LIMIT_BYTES)
+        self._supervisor = Supervisor()
+        self._live: dict[tuple[int, bytes], Live] = {}
+        self._catalogs: dict[str, TargetCatalog] = {}
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> tuple[str, int]:
+        """Raises ``OSError`` where the address cannot be had."""
+        listen = self._settings.listen
+        self._server = await asyncio.get_running_loop().create_server(self._accept, listen.host, listen.port)
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return host, port
+
+    async def stop(self) -> None:
+        """Stop listening and end every session."""
+        if self._server is not None:
+            self._server.close()
+        await self._supervisor.stop()
+
+    # -- one connection
+    def _accept(self) -> Wire:
+        wire = Wire(HELD_BEHIND_BYTES)
+        wire.on_connected = lambda: self._supervisor.start(self._serve(wire))
+        return wire
+
+    async def _serve(self, wire: Wire) -> None:
+        try:
+            await self._admit(wire)
+        except (WireClosed, TimeoutError) as error:
+            log.info("client_left", target=self._settings.target.name, reason=str(error))
+        except Refused as refused:
+            _turn_away(wire, refused.code, str(refused), refused.hint)
+        except (AuditUnavailable, RecordingFailed, CatalogUnavailable) as error:
+            trouble = self._services.new_id("err")
+            log.error("session_refused", id=trouble, cause=str(error))
+            _turn_away(wire, errors.CANNOT_CONNECT_NOW, f"Countersign cannot take sessions now ({trouble})", "")
+        except asyncio.CancelledError:
+            _turn_away(wire, errors.ADMIN_SHUTDOWN, "Countersign is stopping", "")
+        except Exception as error:
+            trouble = self._services.new_id("err")
+            log.error("session_crashed", id=trouble, error=str(error), exc_info=error)
+            _turn_away(wire, errors.INTERNAL_ERROR, f"internal error in Countersign ({trouble})", "")
+        finally:
+            await wire.close()
+
+    async def _admit(self, wire: Wire) -> None:
+        arrival = await self._reception.receive(wire)
+        if isinstance(arrival, CancelAsked):
+            await self._cancel(arrival)
+            return
+        target = await self._reach(arrival)
+        try:
+            await self._carry(wire, arrival, target)
+        finally:
+            target.wire.send(messages.TERMINATE)
+            await target.wire.close()
+
+    async def _reach(self, arrival: Arrival) -> TargetConnection:
+        name = self._settings.target.name
+        try:
+            return await connect(self._settings.upstream, arrival.request.database, arrival.request.settings)
+        except TargetRefused as error:
+            log.warning("target_refused", target=name, cause=str(error))
+            raise Refused(error.code, f"target {name}: {error.public}") from error
+
+    async def _carry(self, wire: Wire, arrival: Arrival, target: TargetConnection) -> None:
+        services = self._services
+        request = arrival.request
+        session = Session(
+            id=services.new_id("se"),
+            identity=arrival.identity,
+            target=self._settings.target,
+            client_address=wire.peer,
+            started_at=services.clock(),
+            database=request.database,
+            application=request.application,
+        )
+        if self._masking.has_columns:
+            await self._catalog(request.database).masked(set())
+        await services.sessions.opened(session)
+        reason = "ended: internal error"
+        try:
+            recorder = Recorder(services.recordings, session, time.monotonic)
+            try:
+                reason = await self._relay(wire, arrival, target, session, recorder)
+            finally:
+                recorder.close(reason)
+        except asyncio.CancelledError:
+            reason = "the gateway stopped"
+            raise
+        finally:
+            await services.sessions.closed(session, reason)
+
+    async def _relay(self, wire: Wire, arrival: Arrival, target: TargetConnection, session: Session, recorder: Recorder) -> str:
+        surroundings = Surroundings(self._services.gate, self._masking, self._catalog(session.database), self._services.review_url)
+        relay = Relay(session, wire, arrival.decoder, target, recorder, surroundings)
+        key = (secrets.randbits(31), secrets.token_bytes(4))
+        self._live[key] = Live(relay, target)
+        try:
+            wire.send(messages.authentication(0) + b"".join(target.greeting) + messages.backend_key_data(*key))
+            wire.send(messages.message(b"Z", b"I"))
+            return await relay.run()
+        finally:
+            del self._live[key]
+
+    def _catalog(self, database: str) -> TargetCatalog:
+        if database not in self._catalogs:
+            self._catalogs[database] = TargetCatalog(self._settings.upstream, database, self._masking)
+        return self._catalogs[database]
+
+    async def _cancel(self, asked: CancelAsked) -> None:
+        """A held command's review is cancelled; a running one's target is asked. Unknown keys are ignored, as by PostgreSQL."""
+        live = self._live.get((asked.pid, asked.key))
+        if live is None or live.relay.cancel_hold("canceling statement due to user request"):
+            return
+        try:
+            await send_cancel(self._settings.upstream, live.target.pid, live.target.cancel_key)
+        except TargetRefused as error:
+            log.warning("cancel_not_sent", cause=str(error))
+
+
+def _server_tls(settings: PostgresTarget) -> ssl.SSLContext | None:
+    if settings.tls is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.tls.cert_file, settings.tls.key_file)
+    return context
+
+
+def _turn_away(wire: Wire, code: str, text: str, hint: str) -> None:
+    wire.send(messages.error_response(code, text, hint=hint, severity="FATAL"))

@@ -1,0 +1,157 @@
+"""Opens and authenticates a connection to a target (manual, "Message Flow", "Start-up")."""
+
+import asyncio
+import ssl
+import struct
+from dataclasses import dataclass, field
+
+from countersign._core import BackendDecoder, ProtocolError, decode_fields
+from countersign.config import Upstream
+from countersign.protocols.postgres import messages
+from countersign.protocols.postgres.authentication import AuthenticationFailed, TargetScram, md5_password
+from countersign.protocols.postgres.errors import TargetRefused
+from countersign.protocols.wire import Wire, WireClosed
+
+CONNECT_TIMEOUT_S = 15.0
+WINDOW_BYTES = 1 << 20
+MESSAGE_LIMIT_BYTES = 1 << 30
+
+
+@dataclass(slots=True)
+class TargetConnection:
+    """An authenticated connection, ready for its first query, and what the target said on the way there."""
+
+    wire: Wire
+    decoder: BackendDecoder
+    greeting: list[bytes] = field(default_factory=list)
+    """ParameterStatus and NoticeResponse messages, raw."""
+    parameters: dict[str, str] = field(default_factory=dict)
+    pid: int = 0
+    cancel_key: bytes = b""
+
+
+async def connect(upstream: Upstream, database: str, settings: dict[str, str]) -> TargetConnection:
+    """Connect, secure, authenticate. Raises ``TargetRefused``; the password is in no error."""
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            wire = await open_wire(upstream)
+            connection = TargetConnection(wire, BackendDecoder(MESSAGE_LIMIT_BYTES))
+            try:
+                await _start(connection, upstream, database, settings)
+            except BaseException:
+                await wire.close()
+                raise
+            return connection
+    except TimeoutError as error:
+        raise TargetRefused("the target does not answer", "timeout") from error
+    except (WireClosed, ProtocolError, AuthenticationFailed) as error:
+        raise TargetRefused("the target broke off the connection", str(error)) from error
+
+
+async def open_wire(upstream: Upstream) -> Wire:
+    """A connection to the target, inside TLS where its settings ask for it. Raises ``TargetRefused``."""
+    loop = asyncio.get_running_loop()
+    try:
+        if upstream.host.startswith("/"):
+            _, wire = await loop.create_unix_connection(lambda: Wire(WINDOW_BYTES), f"{upstream.host}/.s.PGSQL.{upstream.port}")
+        else:
+            _, wire = await loop.create_connection(lambda: Wire(WINDOW_BYTES), upstream.host, upstream.port)
+    except OSError as error:
+        raise TargetRefused("the target cannot be reached", str(error)) from error
+    if upstream.tls != "disable":
+        await _secure(wire, upstream)
+    return wire
+
+
+async def _secure(wire: Wire, upstream: Upstream) -> None:
+    wire.send(messages.SSL_REQUEST)
+    try:
+        answer = await wire.receive()
+        if answer != b"S":
+            raise TargetRefused("the target does not offer TLS, which its settings demand", repr(answer[:1]))
+        await wire.start_tls(tls_context(upstream), server_side=False, server_hostname=upstream.host)
+    except (OSError, ssl.SSLError, WireClosed) as error:
+        raise TargetRefused("no secure connection to the target", str(error)) from error
+
+
+def tls_context(upstream: Upstream) -> ssl.SSLContext:
+    """``require`` encrypts without asking who is there, ``verify-full`` checks certificate and name. Raises ``OSError``."""
+    context = ssl.create_default_context(cafile=str(upstream.ca_file) if upstream.ca_file else None)
+    if upstream.tls == "require":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _start(connection: TargetConnection, upstream: Upstream, database: str, settings: dict[str, str]) -> None:
+    wire = connection.wire
+    wire.send(messages.startup_message({"user": upstream.user, "database": database, **settings}))
+    scram: TargetScram | None = None
+    password = upstream.password.reveal() if upstream.password else ""
+    while True:
+        kind, raw = await _next(connection)
+        match kind:
+            case b"R":
+                scram = _authenticate(wire, raw, upstream.user, password, scram)
+            case b"S":
+                name, value = raw[5:-1].split(b"\0", 1)
+                connection.parameters[name.decode()] = value.decode()
+                connection.greeting.append(raw)
+            case b"N":
+                connection.greeting.append(raw)
+            case b"K":
+                connection.pid, connection.cancel_key = struct.unpack(">I", raw[5:9])[0], raw[9:]
+            case b"Z":
+                return
+            case b"E":
+                raise _refusal(raw)
+            case _:
+                raise TargetRefused("the target broke the protocol", f"message {kind!r} during start-up")
+
+
+async def _next(connection: TargetConnection) -> tuple[bytes, bytes]:
+    while (event := connection.decoder.next()) is None:
+        connection.decoder.feed(await connection.wire.receive())
+    return bytes([event[0]]), event[1]
+
+
+def _authenticate(wire: Wire, raw: bytes, user: str, password: str, scram: TargetScram | None) -> TargetScram | None:
+    (code,) = struct.unpack(">I", raw[5:9])
+    payload = raw[9:]
+    match code:
+        case 0:
+            if scram is not None and not scram.proved:
+                raise AuthenticationFailed("the target skipped its part of SCRAM")
+        case 3:
+            raise AuthenticationFailed("the target asks for the password in clear, which Countersign does not send")
+        case 5:
+            wire.send(messages.password_message(md5_password(user, password, payload)))
+        case 10:
+            scram = TargetScram(user, password, payload.rstrip(b"\0").decode().split("\0"))
+            wire.send(messages.sasl_initial_response("SCRAM-SHA-256", scram.first()))
+        case 11 if scram is not None:
+            wire.send(messages.password_message(scram.final(payload)))
+        case 12 if scram is not None:
+            scram.check(payload)
+        case _:
+            raise AuthenticationFailed(f"the target asks for authentication method {code}, which Countersign does not speak")
+    return scram
+
+
+def _refusal(raw: bytes) -> TargetRefused:
+    fields = dict(decode_fields(raw))
+    code = fields.get("C", b"").decode("ascii", "replace")
+    text = fields.get("M", b"").decode("utf-8", "replace")
+    if code == "3D000":
+        return TargetRefused("there is no such database on the target", text, code=code)
+    if code.startswith("28"):
+        return TargetRefused("the target does not accept the gateway's credentials", text)
+    return TargetRefused(f"the target refused the session (SQLSTATE {code})", text, code=code or "08006")
+
+
+async def send_cancel(upstream: Upstream, pid: int, key: bytes) -> None:
+    """Ask the target to cancel what a connection runs. Raises ``TargetRefused``."""
+    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+        wire = await open_wire(upstream)
+        wire.send(messages.cancel_request(pid, key))
+        await wire.close()

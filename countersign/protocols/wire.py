@@ -1,0 +1,164 @@
+"""A byte stream over a socket, for sessions of every protocol: bounded, upgradable to TLS, and quick to notice that the peer left."""
+
+import asyncio
+import contextlib
+import select
+import ssl
+from collections.abc import Callable
+from typing import cast
+
+PROBE_S = 1.0
+
+
+class WireClosed(ConnectionError):
+    """The peer is gone."""
+
+
+class Wire(asyncio.Protocol):
+    """One connection. Reading pauses while ``limit_bytes`` wait, and the peer is probed meanwhile, so that a client that leaves
+    behind a full buffer is noticed too (I4)."""
+
+    def __init__(self, limit_bytes: int = 1 << 20) -> None:
+        loop = asyncio.get_running_loop()
+        self._limit_bytes = limit_bytes
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._paused = False
+        self._arrived = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._transport: asyncio.Transport | None = None
+        self.gone: asyncio.Future[None] = loop.create_future()
+        """Ends when the peer has closed its side or the connection broke."""
+        self.on_connected: Callable[[], None] | None = None
+        """Called once, when a listener's connection is made."""
+
+    # -- asyncio's side
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if self.on_connected is not None:
+            # A connection that moves to TLS is made a second time.
+            called, self.on_connected = self.on_connected, None
+            called()
+
+    def data_received(self, data: bytes) -> None:
+        self._chunks.append(data)
+        self._size += len(data)
+        self._arrived.set()
+        if self._size >= self._limit_bytes and not self._paused:
+            self._pause()
+
+    def eof_received(self) -> bool:
+        self._leave()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    # -- the session's side
+    @property
+    def peer(self) -> str:
+        """The peer's address, for people."""
+        address = self._open_transport().get_extra_info("peername")
+        return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "local socket"
+
+    @property
+    def is_loopback(self) -> bool:
+        """True where the peer is on this machine."""
+        address = self._open_transport().get_extra_info("peername")
+        return not isinstance(address, tuple) or address[0].startswith("127.") or address[0] == "::1"
+
+    @property
+    def buffered_bytes(self) -> int:
+        """How much waits to be received."""
+        return self._size
+
+    async def receive(self) -> bytes:
+        """Whatever has arrived, at least one byte. Raises ``WireClosed`` at the end of the stream."""
+        while not self._chunks:
+            if self.gone.done():
+                raise WireClosed("the peer closed the connection")
+            self._arrived.clear()
+            await self._arrived.wait()
+        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        self._size = 0
+        if self._paused and not self.gone.done():
+            self._paused = False
+            self._open_transport().resume_reading()
+        return data
+
+    def send(self, data: bytes) -> None:
+        """Queue bytes for the peer; whole messages only, so that senders may interleave."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait while the peer is slow. Raises ``WireClosed`` where it is gone."""
+        while not self._writable.is_set() and not self.gone.done():
+            await self._writable.wait()
+        if self.gone.done():
+            raise WireClosed("the peer closed the connection")
+
+    async def start_tls(
+        self, context: ssl.SSLContext, *, server_side: bool, server_hostname: str | None = None, timeout_s: float = 20
+    ) -> None:
+        """Go on inside TLS. Raises ``WireClosed`` where plaintext waits in the buffer, which may be injected (CVE-2021-23214)."""
+        transport = self._open_transport()
+        transport.pause_reading()
+        if self._size:
+            raise WireClosed("bytes were sent ahead of the TLS handshake")
+        upgraded = await asyncio.get_running_loop().start_tls(
+            transport,
+            self,
+            context,
+            server_side=server_side,
+            server_hostname=server_hostname,
+            ssl_handshake_timeout=timeout_s,
+        )
+        if upgraded is None:
+            raise WireClosed("the peer left during the TLS handshake")
+        self._transport = upgraded
+
+    async def close(self) -> None:
+        """Send what is queued, then close; give a peer that does not read two seconds."""
+        if self._transport is None:
+            return
+        self._transport.close()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self.gone), 2)
+        self._transport.abort()
+
+    # -- within
+    def _open_transport(self) -> asyncio.Transport:
+        if self._transport is None:
+            raise WireClosed("not connected")
+        return self._transport
+
+    def _leave(self) -> None:
+        if not self.gone.done():
+            self.gone.set_result(None)
+        self._arrived.set()
+        self._writable.set()
+
+    def _pause(self) -> None:
+        self._paused = True
+        self._open_transport().pause_reading()
+        asyncio.get_running_loop().call_later(PROBE_S, self._probe)
+
+    def _probe(self) -> None:
+        """While reading is paused the loop does not see the peer leave; ask the kernel."""
+        if not self._paused or self.gone.done():
+            return
+        poll = select.poll()
+        poll.register(self._open_transport().get_extra_info("socket").fileno(), select.POLLRDHUP)
+        if poll.poll(0):
+            self._leave()
+        else:
+            asyncio.get_running_loop().call_later(PROBE_S, self._probe)

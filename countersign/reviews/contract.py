@@ -1,0 +1,32 @@
+"""What the review service asks of a store. Each call is one transaction and returns once it is committed."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from countersign.model import AuditEvent, Review, ReviewState
+
+Change = Callable[[Review], tuple[Review, Sequence[AuditEvent]]]
+"""Given the review as it is now, what it becomes and what the log says of it. Raises ``ReviewError`` to leave it."""
+
+
+class ReviewStore(Protocol):
+    """Keeps reviews, and writes what happens to them into the audit log in the same transaction.
+
+    Every method raises ``AuditUnavailable`` where the store fails.
+    """
+
+    async def insert(self, review: Review, events: Sequence[AuditEvent]) -> None:
+        """Keep a new review."""
+
+    async def change(self, review_id: str, change: Change) -> Review:
+        """Apply a change under the store's lock. Raises ``ReviewNotFound`` and whatever ``change`` raises."""
+
+    async def get(self, id_or_prefix: str) -> Review:
+        """By id or unique prefix. Raises ``ReviewNotFound``."""
+
+    async def select(self, states: Sequence[ReviewState] = (), *, limit: int = 500, identity: str = "") -> list[Review]:
+        """Newest first; every state where none is named."""
+
+    async def due(self, now: datetime) -> list[Review]:
+        """Pending and unreleased approved reviews whose ``expires_at`` has passed."""

@@ -1,0 +1,264 @@
+"""Moves reviews through their life and wakes whoever waits for them."""
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from countersign.model import (
+    AuditEvent,
+    Command,
+    Decision,
+    DecisionKind,
+    Identity,
+    Review,
+    ReviewState,
+    Session,
+    Verdict,
+)
+from countersign.model.clock import Clock, to_text
+from countersign.reviews import machine
+from countersign.reviews.contract import ReviewStore
+from countersign.reviews.errors import NotAReviewer, ReviewConflict, ReviewError
+
+Listener = Callable[[Review], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Held:
+    """A review as it was opened, and a future that ends with the review as soon as it is no longer pending."""
+
+    review: Review
+    decided: asyncio.Future[Review]
+
+
+class ReviewService:
+    """The only writer of reviews. Every move is committed, with its audit record, before anybody hears of it."""
+
+    def __init__(self, store: ReviewStore, clock: Clock, new_id: Callable[[str], str]) -> None:
+        self._store = store
+        self._clock = clock
+        self._new_id = new_id
+        self._waiters: dict[str, asyncio.Future[Review]] = {}
+        self._listeners: set[Listener] = set()
+
+    # -- looking
+    async def get(self, id_or_prefix: str) -> Review:
+        """Raises ``ReviewNotFound``."""
+        return await self._store.get(id_or_prefix)
+
+    async def select(self, states: Sequence[ReviewState] = (), *, limit: int = 500, identity: str = "") -> list[Review]:
+        """Newest first."""
+        return await self._store.select(states, limit=limit, identity=identity)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener`` after every move; returns what ends that."""
+        self._listeners.add(listener)
+        return lambda: self._listeners.discard(listener)
+
+    # -- the gate's side
+    async def open(self, session: Session, command: Command, verdict: Verdict, digest: str, events: Sequence[AuditEvent]) -> Held:
+        """Put a held command before the reviewers. ``verdict.terms`` must be set."""
+        assert verdict.terms is not None
+        now = self._clock()
+        review = Review(
+            id=self._new_id("rv"),
+            state=ReviewState.PENDING,
+            session_id=session.id,
+            target=session.target.name,
+            identity=session.identity.name,
+            on_behalf_of=session.identity.on_behalf_of,
+            digest=digest,
+            rule=verdict.rule,
+            command=command_json(command) | client_json(session),
+            terms=verdict.terms,
+            created_at=now,
+            expires_at=now + timedelta(seconds=verdict.terms.timeout_s),
+            updated_at=now,
+        )
+        held = Held(review, asyncio.get_running_loop().create_future())
+        self._waiters[review.id] = held.decided
+        try:
+            await self._store.insert(review, [*events, moved(review, "review.opened")])
+        except BaseException:
+            self._waiters.pop(review.id, None)
+            raise
+        self._announce(review)
+        return held
+
+    async def release(self, review_id: str) -> Review:
+        """Mark an approved review as used, once. Raises ``ReviewConflict`` where it is not approved or was used (I2)."""
+
+        def change(review: Review) -> tuple[Review, list[AuditEvent]]:
+            now = self._clock()
+            if review.state is not ReviewState.APPROVED or review.released_at is not None:
+                raise ReviewConflict(f"review {review.id} is {review.state} and cannot be used")
+            if now >= review.expires_at:
+                raise ReviewConflict(f"review {review.id} has expired")
+            released = dataclasses.replace(review, released_at=now, updated_at=now)
+            return released, [moved(released, "review.released")]
+
+        return await self._change(review_id, change)
+
+    async def cancel(self, review_id: str, why: str) -> Review:
+        """End a review that nobody waits for any more. Raises ``ReviewConflict`` where it has ended already."""
+        return await self._end(review_id, ReviewState.CANCELLED, why)
+
+    async def finish(self, review_id: str, *, ok: bool, outcome: str) -> Review:
+        """Say what became of a released review."""
+        return await self._end(review_id, ReviewState.EXECUTED if ok else ReviewState.FAILED, outcome)
+
+    # -- the reviewers' side
+    async def decide(self, review_id: str, reviewer: Identity, kind: DecisionKind, digest: str, reason: str) -> Review:
+        """Take one reviewer's decision on the digest that they saw.
+
+        Raises ``ReviewNotFound``, ``NotAReviewer``, and ``ReviewConflict`` where the review is no longer pending,
+        has expired, shows another digest, or has this reviewer's decision already.
+        """
+        if kind is DecisionKind.DENY and not reason.strip():
+            raise ReviewError("a denial needs a reason: it is what the agent reads")
+
+        def change(review: Review) -> tuple[Review, list[AuditEvent]]:
+            now = self._clock()
+            self._refuse_decision(review, reviewer, digest)
+            decision = Decision(reviewer.name, reviewer.authentication, kind, reason.strip(), digest, now)
+            decisions = (*review.decisions, decision)
+            state = machine.state_after(review.terms, decisions)
+            outcome = reason.strip() if state is ReviewState.DENIED else review.outcome
+            after = dataclasses.replace(review, decisions=decisions, state=state, outcome=outcome, updated_at=now)
+            events = [decision_event(after, decision)]
+            if state is not review.state:
+                events.append(moved(after, f"review.{state}"))
+            return after, events
+
+        return await self._change(review_id, change)
+
+    def _refuse_decision(self, review: Review, reviewer: Identity, digest: str) -> None:
+        refusal = machine.may_decide(review, reviewer)
+        if refusal:
+            raise NotAReviewer(refusal)
+        if review.state is not ReviewState.PENDING:
+            raise ReviewConflict(f"review {review.id} is {review.state} already")
+        if self._clock() >= review.expires_at:
+            raise ReviewConflict(f"review {review.id} has expired")
+        if digest != review.digest:
+            raise ReviewConflict("the digest is not that of the held command: look at the review again")
+        if any(decision.reviewer == reviewer.name for decision in review.decisions):
+            raise ReviewConflict(f"{reviewer.name} has decided this review already")
+
+    # -- time
+    async def expire_due(self) -> None:
+        """Expire what is past its time."""
+        for review in await self._store.due(self._clock()):
+            await self._end_if_open(review, ReviewState.EXPIRED, "nobody decided in time")
+
+    async def recover(self) -> None:
+        """After a restart: nobody waits for the pending ones, and the released ones have no known outcome.
+
+        An approved and unused review keeps its state until it expires; its client is gone, so it never runs (I4).
+        """
+        for review in await self._store.select([ReviewState.PENDING]):
+            await self._end_if_open(review, ReviewState.CANCELLED, "the gateway stopped while it was held")
+        for review in await self._store.select([ReviewState.APPROVED]):
+            if review.released_at is not None:
+                why = "outcome not known: the gateway stopped while it ran"
+                await self._end_if_open(review, ReviewState.FAILED, why)
+
+    # -- within
+    async def _end_if_open(self, review: Review, state: ReviewState, why: str) -> None:
+        try:
+            await self._end(review.id, state, why)
+        except ReviewConflict:
+            return  # somebody else ended it between our look and our move
+
+    async def _end(self, review_id: str, state: ReviewState, why: str) -> Review:
+        def change(review: Review) -> tuple[Review, list[AuditEvent]]:
+            if state not in machine.TRANSITIONS[review.state]:
+                raise ReviewConflict(f"review {review.id} is {review.state} already")
+            if state is ReviewState.EXPIRED and review.released_at is not None:
+                raise ReviewConflict(f"review {review.id} is running")
+            after = dataclasses.replace(review, state=state, outcome=why, updated_at=self._clock())
+            return after, [moved(after, f"review.{state}")]
+
+        return await self._change(review_id, change)
+
+    async def _change(self, review_id: str, change: Callable[[Review], tuple[Review, list[AuditEvent]]]) -> Review:
+        review = await self._store.change(review_id, change)
+        self._announce(review)
+        return review
+
+    def _announce(self, review: Review) -> None:
+        if review.state is not ReviewState.PENDING:
+            waiter = self._waiters.pop(review.id, None)
+            if waiter is not None and not waiter.done():
+                waiter.set_result(review)
+        for listener in list(self._listeners):
+            listener(review)
+
+
+def command_json(command: Command) -> dict[str, object]:
+    """The stored form of a command: what a reviewer is shown, and no more."""
+    return {
+        "protocol": command.protocol,
+        "text": command.text,
+        "effects": sorted(command.effects),
+        "statements": [
+            {
+                "kind": statement.kind,
+                "effects": sorted(statement.effects),
+                "summary": statement.summary,
+                "reads": list(statement.reads),
+                "writes": list(statement.writes),
+                "functions": list(statement.functions),
+                "has_where": statement.has_where,
+                "reasons": list(statement.reasons),
+            }
+            for statement in command.statements
+        ],
+        "parameters": [{"shown": parameter.shown, "is_null": parameter.raw is None} for parameter in command.parameters],
+        "attributes": dict(command.attributes),
+    }
+
+
+def client_json(session: Session) -> dict[str, object]:
+    """Where a command came from, beside the command."""
+    return {
+        "client_address": session.client_address,
+        "application": session.application,
+        "database": session.database,
+    }
+
+
+def moved(review: Review, kind: str) -> AuditEvent:
+    """The audit event of a review's move."""
+    return AuditEvent(
+        kind,
+        {
+            "review_id": review.id,
+            "state": review.state.value,
+            "session_id": review.session_id,
+            "identity": review.identity,
+            "target": review.target,
+            "digest": review.digest,
+            "rule": review.rule,
+            "outcome": review.outcome,
+            "expires_at": to_text(review.expires_at),
+        },
+    )
+
+
+def decision_event(review: Review, decision: Decision) -> AuditEvent:
+    """The audit event of one reviewer's decision."""
+    return AuditEvent(
+        "review.decision",
+        {
+            "review_id": review.id,
+            "reviewer": decision.reviewer,
+            "authentication": decision.authentication,
+            "decision": decision.kind.value,
+            "reason": decision.reason,
+            "digest": decision.digest,
+            "target": review.target,
+            "identity": review.identity,
+        },
+    )

@@ -1,0 +1,13 @@
+"""The store: the only place that speaks SQL. SQLite in one file, written by one thread with group commit.
+
+It implements the contracts of ``audit``, ``reviews``, ``identity`` and ``recording``. A change of a review and its audit record
+are one transaction, so that neither is ever there without the other.
+"""
+
+from countersign.store.audit import StoredAuditLog
+from countersign.store.database import Database, StoreError
+from countersign.store.keys import StoredKeys
+from countersign.store.reviews import StoredReviews
+from countersign.store.sessions import StoredSessions
+
+__all__ = ["Database", "StoreError", "StoredAuditLog", "StoredKeys", "StoredReviews", "StoredSessions"]

@@ -1,0 +1,134 @@
+"""Reviews and decisions in the store."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, select, update
+
+from countersign.model import AuditEvent, Decision, DecisionKind, Review, ReviewState, ReviewTerms
+from countersign.model.clock import from_text, to_text
+from countersign.reviews.contract import Change
+from countersign.reviews.errors import ReviewNotFound
+from countersign.store import schema
+from countersign.store.database import Database, Transaction
+
+
+class StoredReviews:
+    """Implements ``reviews.contract.ReviewStore``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def insert(self, review: Review, events: Sequence[AuditEvent]) -> None:
+        """Keep a new review and its audit records, or neither."""
+
+        def job(transaction: Transaction) -> None:
+            transaction.connection.execute(schema.reviews.insert().values(**_row(review)))
+            transaction.append(list(events))
+
+        await self._database.write(job)
+
+    async def change(self, review_id: str, change: Change) -> Review:
+        """Read, change and write one review with its audit records in one transaction of the single writer."""
+
+        def job(transaction: Transaction) -> Review:
+            before = _find(transaction.connection, review_id)
+            after, events = change(before)
+            row = _row(after)
+            query = update(schema.reviews).where(schema.reviews.c.id == before.id)
+            changed = {name: row[name] for name in ("state", "outcome", "updated_at", "released_at")}
+            transaction.connection.execute(query.values(**changed))
+            for decision in after.decisions[len(before.decisions) :]:
+                transaction.connection.execute(schema.decisions.insert().values(**_decision_row(before.id, decision)))
+            transaction.append(list(events))
+            return after
+
+        return await self._database.write(job)
+
+    async def get(self, id_or_prefix: str) -> Review:
+        """By id or unique prefix, with or without its ``rv-``."""
+        return await self._database.read(lambda connection: _find(connection, id_or_prefix))
+
+    async def select(self, states: Sequence[ReviewState] = (), *, limit: int = 500, identity: str = "") -> list[Review]:
+        """Newest first."""
+        query = select(schema.reviews).order_by(schema.reviews.c.created_at.desc()).limit(limit)
+        if states:
+            query = query.where(schema.reviews.c.state.in_([state.value for state in states]))
+        if identity:
+            query = query.where(schema.reviews.c.identity == identity)
+        return await self._database.read(lambda connection: _load(connection, query))
+
+    async def due(self, now: datetime) -> list[Review]:
+        """Pending ones, and approved ones never released, that are past their time."""
+        table = schema.reviews
+        open_states = [ReviewState.PENDING.value, ReviewState.APPROVED.value]
+        overdue = and_(table.c.state.in_(open_states), table.c.released_at.is_(None), table.c.expires_at <= to_text(now))
+        return await self._database.read(lambda connection: _load(connection, select(table).where(overdue)))
+
+
+def _find(connection: Connection, id_or_prefix: str) -> Review:
+    wanted = id_or_prefix if id_or_prefix.startswith("rv-") else f"rv-{id_or_prefix}"
+    query = select(schema.reviews).where(schema.reviews.c.id.startswith(wanted, autoescape=True)).limit(2)
+    found = _load(connection, query)
+    exact = [review for review in found if review.id == wanted]
+    if len(exact or found) == 1 and len(wanted) > len("rv-"):
+        return (exact or found)[0]
+    raise ReviewNotFound(f"several reviews begin with {id_or_prefix}" if found else f"there is no review {id_or_prefix}")
+
+
+def _load(connection: Connection, query: Any) -> list[Review]:
+    rows = connection.execute(query).mappings().all()
+    decided: dict[str, list[Decision]] = {row["id"]: [] for row in rows}
+    table = schema.decisions
+    for row in connection.execute(
+        select(table).where(table.c.review_id.in_(list(decided))).order_by(table.c.decided_at)
+    ).mappings():
+        decided[row["review_id"]].append(_decision(row))
+    return [_review(row, tuple(decided[row["id"]])) for row in rows]
+
+
+def _row(review: Review) -> dict[str, Any]:
+    row = {name: getattr(review, name) for name in schema.reviews.columns.keys()}
+    times = {name: to_text(row[name]) for name in ("created_at", "expires_at", "updated_at")}
+    released = to_text(review.released_at) if review.released_at else None
+    texts = {"command": json.dumps(review.command), "terms": json.dumps(asdict(review.terms))}
+    return row | times | texts | {"released_at": released, "state": review.state.value}
+
+
+def _review(row: Any, decisions: tuple[Decision, ...]) -> Review:
+    terms: dict[str, Any] = json.loads(row["terms"])
+    fields = dict(row) | {
+        "state": ReviewState(row["state"]),
+        "command": json.loads(row["command"]),
+        "terms": _terms(terms),
+        "released_at": from_text(row["released_at"]) if row["released_at"] else None,
+        "decisions": decisions,
+    }
+    return Review(**fields | {name: from_text(row[name]) for name in ("created_at", "expires_at", "updated_at")})
+
+
+def _terms(stored: dict[str, Any]) -> ReviewTerms:
+    groups, names = tuple(stored["reviewer_groups"]), tuple(stored["reviewer_names"])
+    return ReviewTerms(groups, names, stored["approvals"], stored["timeout_s"])
+
+
+def _decision_row(review_id: str, decision: Decision) -> dict[str, Any]:
+    return asdict(decision) | {
+        "review_id": review_id,
+        "kind": decision.kind.value,
+        "decided_at": to_text(decision.decided_at),
+    }
+
+
+def _decision(row: Any) -> Decision:
+    return Decision(
+        reviewer=row["reviewer"],
+        authentication=row["authentication"],
+        kind=DecisionKind(row["kind"]),
+        reason=row["reason"],
+        digest=row["digest"],
+        decided_at=from_text(row["decided_at"]),
+    )

@@ -1,0 +1,123 @@
+"""The tables. Times are RFC 3339 text in UTC; JSON columns hold canonical text."""
+
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Integer, MetaData, String, Table, Text
+
+from countersign.model import ReviewState
+from countersign.reviews.machine import TRANSITIONS
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+audit_records = Table(
+    "audit_records",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("time", String, nullable=False),
+    Column("kind", String, nullable=False, index=True),
+    Column("body", Text, nullable=False),
+    Column("previous_hash", String, nullable=False),
+    Column("hash", String, nullable=False),
+)
+
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("state", String, nullable=False, index=True),
+    Column("session_id", String, nullable=False),
+    Column("target", String, nullable=False),
+    Column("identity", String, nullable=False, index=True),
+    Column("on_behalf_of", String, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("rule", String, nullable=False),
+    Column("command", Text, nullable=False),
+    Column("terms", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("created_at", String, nullable=False, index=True),
+    Column("expires_at", String, nullable=False),
+    Column("updated_at", String, nullable=False),
+    Column("released_at", String),
+    CheckConstraint("state IN (" + ", ".join(f"'{state}'" for state in ReviewState) + ")", name="known_state"),
+    CheckConstraint("released_at IS NULL OR state IN ('approved', 'executed', 'failed', 'cancelled')", name="released"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("review_id", String, ForeignKey("reviews.id"), primary_key=True),
+    Column("reviewer", String, primary_key=True),
+    Column("authentication", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("decided_at", String, nullable=False),
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("groups", Text, nullable=False),
+    Column("scram_salt", String, nullable=False),
+    Column("created_at", String, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("identity", String, ForeignKey("identities.name"), nullable=False, index=True),
+    Column("secret_hash", String, nullable=False, unique=True),
+    Column("stored_key", String, nullable=False),
+    Column("server_key", String, nullable=False),
+    Column("created_at", String, nullable=False),
+    Column("expires_at", String, nullable=False),
+    Column("revoked_at", String),
+    Column("last_used_at", String),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("identity", String, nullable=False),
+    Column("target", String, nullable=False),
+    Column("client_address", String, nullable=False),
+    Column("database", String, nullable=False),
+    Column("application", String, nullable=False),
+    Column("started_at", String, nullable=False, index=True),
+    Column("ended_at", String),
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", String, nullable=False),
+)
+"""Secrets of this deployment that must outlive a restart, such as the key of the ``hash`` operator."""
+
+
+def guards() -> list[str]:
+    """Triggers that make the store itself refuse what the code must never do."""
+    legal = " OR ".join(
+        f"(OLD.state = '{before}' AND NEW.state = '{after}')" for before, afters in TRANSITIONS.items() for after in afters
+    )
+    return [
+        """CREATE TRIGGER IF NOT EXISTS audit_records_keep BEFORE UPDATE ON audit_records
+           BEGIN SELECT RAISE(ABORT, 'audit records are append-only'); END""",
+        """CREATE TRIGGER IF NOT EXISTS audit_records_stay BEFORE DELETE ON audit_records
+           BEGIN SELECT RAISE(ABORT, 'audit records are append-only'); END""",
+        f"""CREATE TRIGGER IF NOT EXISTS reviews_move BEFORE UPDATE OF state ON reviews
+           WHEN OLD.state <> NEW.state AND NOT ({legal})
+           BEGIN SELECT RAISE(ABORT, 'a review cannot move so'); END""",
+        """CREATE TRIGGER IF NOT EXISTS reviews_release_once BEFORE UPDATE OF released_at ON reviews
+           WHEN OLD.released_at IS NOT NULL AND NEW.released_at IS NOT OLD.released_at
+           BEGIN SELECT RAISE(ABORT, 'a review is released once'); END""",
+        """CREATE TRIGGER IF NOT EXISTS reviews_bound BEFORE UPDATE OF digest, command, session_id, identity, target ON reviews
+           WHEN NEW.digest <> OLD.digest OR NEW.command <> OLD.command OR NEW.session_id <> OLD.session_id
+             OR NEW.identity <> OLD.identity OR NEW.target <> OLD.target
+           BEGIN SELECT RAISE(ABORT, 'what a review is about cannot change'); END""",
+    ]

@@ -1,0 +1,65 @@
+"""Sessions in the store: who was connected to what, and when."""
+
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from countersign.model import AuditEvent, Session
+from countersign.model.clock import Clock, to_text
+from countersign.store import schema
+from countersign.store.database import Database, Transaction
+
+
+class StoredSessions:
+    """Opens and closes sessions, each with its audit record in the same transaction."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def opened(self, session: Session) -> None:
+        """Raises ``AuditUnavailable``: a session that is not on record must not go on."""
+        row = {
+            "identity": session.identity.name,
+            "target": session.target.name,
+            "client_address": session.client_address,
+            "database": session.database,
+            "application": session.application,
+            "started_at": to_text(session.started_at),
+        }
+        body = row | {
+            "session_id": session.id,
+            "groups": list(session.identity.groups),
+            "authentication": session.identity.authentication,
+        }
+
+        def job(transaction: Transaction) -> None:
+            transaction.connection.execute(schema.sessions.insert().values(id=session.id, **row))
+            transaction.append([AuditEvent("session.opened", body)])
+
+        await self._database.write(job)
+
+    async def closed(self, session: Session, reason: str) -> None:
+        """Raises ``AuditUnavailable``."""
+        body = {
+            "session_id": session.id,
+            "identity": session.identity.name,
+            "target": session.target.name,
+            "reason": reason,
+        }
+
+        def job(transaction: Transaction) -> None:
+            query = update(schema.sessions).where(schema.sessions.c.id == session.id)
+            transaction.connection.execute(query.values(ended_at=to_text(self._clock())))
+            transaction.append([AuditEvent("session.closed", body)])
+
+        await self._database.write(job)
+
+    async def latest(self, limit: int = 100) -> list[dict[str, Any]]:
+        """Newest first."""
+
+        def query(connection: Connection) -> list[dict[str, Any]]:
+            rows = connection.execute(select(schema.sessions).order_by(schema.sessions.c.started_at.desc()).limit(limit))
+            return [dict(row._mapping) for row in rows]
+
+        return await self._database.read(query)

@@ -1,0 +1,154 @@
+//! Cuts a byte stream into typed messages: one type byte, an Int32 length that counts itself, the payload
+//! (PostgreSQL manual, "Message Formats").
+
+use crate::ProtocolError;
+
+/// Bytes of a message ahead of its payload.
+pub const HEADER: usize = 5;
+
+/// A buffer that hands out whole messages. Consumed bytes are dropped in bulk, so cost stays linear.
+#[derive(Default)]
+pub struct Frames {
+    buffer: Vec<u8>,
+    start: usize,
+}
+
+impl Frames {
+    pub fn feed(&mut self, data: &[u8]) {
+        if self.start > 0 && (self.start == self.buffer.len() || self.start > 1 << 16) {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        self.buffer.extend_from_slice(data);
+    }
+
+    /// Bytes that wait to be handed out.
+    pub fn pending(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
+    }
+
+    /// The whole length of the message at `offset` of the pending bytes, if all of it is there.
+    ///
+    /// The length is judged as soon as the header is there, so that a liar is refused before its bytes are kept.
+    pub fn complete(&self, offset: usize, limit: usize) -> Result<Option<(u8, usize)>, ProtocolError> {
+        let pending = self.pending().get(offset..).unwrap_or_default();
+        let Some((&[kind, a, b, c, d], _)) = pending.split_first_chunk::<HEADER>() else {
+            return Ok(None);
+        };
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        if length < 4 {
+            return Err(ProtocolError::new("a message length below 4"));
+        }
+        let whole = length.saturating_add(1);
+        if whole > limit {
+            return Err(ProtocolError::new(format!(
+                "a message of {whole} bytes, {limit} are allowed"
+            )));
+        }
+        Ok((pending.len() >= whole).then_some((kind, whole)))
+    }
+
+    /// Take `count` pending bytes.
+    pub fn take(&mut self, count: usize) -> Vec<u8> {
+        let end = self.start.saturating_add(count).min(self.buffer.len());
+        let taken = self.buffer.get(self.start..end).unwrap_or_default().to_vec();
+        self.start = end;
+        taken
+    }
+}
+
+/// Client messages after start-up (manual, "Message Formats", those marked F).
+const FRONTEND: &[u8] = b"QPBDECSHFXdcfp";
+
+/// Cuts what a client sends into messages.
+pub struct FrontendDecoder {
+    frames: Frames,
+    limit: usize,
+}
+
+impl FrontendDecoder {
+    pub fn new(limit: usize) -> Self {
+        Self {
+            frames: Frames::default(),
+            limit,
+        }
+    }
+
+    pub fn feed(&mut self, data: &[u8]) {
+        self.frames.feed(data);
+    }
+
+    pub fn buffered(&self) -> usize {
+        self.frames.pending().len()
+    }
+
+    /// The next whole message with its type, header included.
+    pub fn next_message(&mut self) -> Result<Option<(u8, Vec<u8>)>, ProtocolError> {
+        if let Some(&kind) = self.frames.pending().first()
+            && !FRONTEND.contains(&kind)
+        {
+            return Err(ProtocolError::new(format!("unknown message type 0x{kind:02x}")));
+        }
+        Ok(self
+            .frames
+            .complete(0, self.limit)?
+            .map(|(kind, whole)| (kind, self.frames.take(whole))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn message(kind: u8, payload: &[u8]) -> Vec<u8> {
+        let mut raw = vec![kind];
+        raw.extend((payload.len() as u32 + 4).to_be_bytes());
+        raw.extend(payload);
+        raw
+    }
+
+    #[test]
+    fn a_length_that_lies_is_refused_before_the_bytes_come() {
+        for (length, limit) in [(0u32, 100), (3, 100), (0xffff_ffff, 100), (200, 100)] {
+            let mut decoder = FrontendDecoder::new(limit);
+            decoder.feed(b"Q");
+            decoder.feed(&length.to_be_bytes());
+            assert!(decoder.next_message().is_err());
+        }
+    }
+
+    #[test]
+    fn an_unknown_type_is_refused_at_its_first_byte() {
+        let mut decoder = FrontendDecoder::new(100);
+        decoder.feed(b"G");
+        assert!(decoder.next_message().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn split_anywhere_the_messages_are_the_same(
+            payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..8),
+            cut in 0usize..400,
+        ) {
+            let stream: Vec<u8> = payloads.iter().flat_map(|payload| message(b'Q', payload)).collect();
+            let cut = cut.min(stream.len());
+            let mut decoder = FrontendDecoder::new(1000);
+            let mut seen = Vec::new();
+            for part in [&stream[..cut], &stream[cut..]] {
+                decoder.feed(part);
+                while let Some((_, raw)) = decoder.next_message().unwrap() {
+                    seen.push(raw[HEADER..].to_vec());
+                }
+            }
+            prop_assert_eq!(seen, payloads);
+        }
+
+        #[test]
+        fn garbage_is_an_error_or_waits(data in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut decoder = FrontendDecoder::new(64);
+            decoder.feed(&data);
+            while let Ok(Some(_)) = decoder.next_message() {}
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Wire codecs and the masking engine of Countersign. Bytes in, events out: no sockets, no clocks, no policy.
+//!
+//! Nothing here panics on any input, and nothing buffers more than the limit it was given.
+
+pub mod backend;
+pub mod error;
+pub mod framing;
+pub mod masking;
+pub mod messages;
+pub mod reader;
+pub mod startup;
+
+pub use error::ProtocolError;

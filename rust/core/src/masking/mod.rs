@@ -1,0 +1,129 @@
+//! The masking engine: detectors find, operators replace, row plans say which column gets which.
+
+pub mod detectors;
+pub mod operators;
+pub mod rows;
+
+use std::sync::Arc;
+
+use detectors::{DETECTORS, Hit};
+use operators::Operator;
+use regex::bytes::RegexSet;
+
+/// A detector in use: which table entry, for which rule, and what replaces its hits.
+struct Watch {
+    detector: usize,
+    rule: String,
+    operator: Operator,
+}
+
+/// Content rules made ready: one pass over a value tells which detectors may match at all.
+#[derive(Clone)]
+pub struct Masker {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    watches: Vec<Watch>,
+    prefilter: RegexSet,
+    hash_key: Vec<u8>,
+}
+
+/// A hit and the rule it belongs to.
+pub struct Found {
+    pub hit: Hit,
+    watch: usize,
+}
+
+impl Masker {
+    /// `detect` holds (detector, rule, operator as JSON).
+    pub fn new(detect: &[(String, String, String)], hash_key: &[u8]) -> Result<Self, String> {
+        let watches = detect
+            .iter()
+            .map(|(name, rule, operator)| {
+                let detector =
+                    detectors::position(name).ok_or_else(|| format!("unknown detector {name:?}"))?;
+                Ok(Watch {
+                    detector,
+                    rule: rule.clone(),
+                    operator: Operator::from_json(operator)?,
+                })
+            })
+            .collect::<Result<Vec<_>, String>>()?;
+        let patterns = watches
+            .iter()
+            .filter_map(|watch| DETECTORS.get(watch.detector))
+            .map(|d| d.pattern);
+        let prefilter = regex::bytes::RegexSetBuilder::new(patterns)
+            .unicode(false)
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                watches,
+                prefilter,
+                hash_key: hash_key.to_vec(),
+            }),
+        })
+    }
+
+    pub fn hash_key(&self) -> &[u8] {
+        &self.inner.hash_key
+    }
+
+    /// What is sensitive in a text, in order, without overlaps: the leftmost wins, among equals the longest.
+    pub fn find(&self, text: &[u8]) -> Vec<Found> {
+        let mut found: Vec<Found> = Vec::new();
+        for watch in &self.inner.prefilter.matches(text) {
+            if let Some(entry) = self.inner.watches.get(watch) {
+                let hits = detectors::find_all(entry.detector, text);
+                found.extend(hits.into_iter().map(|hit| Found { hit, watch }));
+            }
+        }
+        found.sort_by_key(|found| (found.hit.start, usize::MAX - found.hit.end));
+        let mut end = 0;
+        found.retain(|found| {
+            let keep = found.hit.start >= end;
+            if keep {
+                end = found.hit.end;
+            }
+            keep
+        });
+        found
+    }
+
+    /// The name of the detector that made a hit.
+    pub fn detector_of(&self, found: &Found) -> &'static str {
+        self.watch(found)
+            .and_then(|watch| DETECTORS.get(watch.detector))
+            .map_or("", |detector| detector.name)
+    }
+
+    /// The rule that a hit belongs to.
+    pub fn rule_of(&self, found: &Found) -> &str {
+        self.watch(found).map_or("", |watch| &watch.rule)
+    }
+
+    fn watch(&self, found: &Found) -> Option<&Watch> {
+        self.inner.watches.get(found.watch)
+    }
+
+    /// The text with its hits replaced. With `plain`, replacements hold no quote and no backslash, so that a JSON text stays one.
+    pub fn replace(&self, text: &[u8], found: &[Found], plain: bool) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len());
+        let mut from = 0;
+        for one in found {
+            out.extend_from_slice(text.get(from..one.hit.start).unwrap_or_default());
+            let original = text.get(one.hit.start..one.hit.end).unwrap_or_default();
+            let replaced = self
+                .watch(one)
+                .and_then(|watch| watch.operator.apply(original, &self.inner.hash_key))
+                .filter(|bytes| !plain || !bytes.iter().any(|byte| matches!(byte, b'"' | b'\\')))
+                .unwrap_or_else(|| operators::REDACTED.to_vec());
+            out.extend_from_slice(&replaced);
+            from = one.hit.end;
+        }
+        out.extend_from_slice(text.get(from..).unwrap_or_default());
+        out
+    }
+}

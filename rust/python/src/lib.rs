@@ -1,0 +1,304 @@
+//! The Python binding: conversions and error mapping only.
+
+use std::sync::Mutex;
+
+use countersign_core::{
+    ProtocolError as CoreError,
+    backend::BackendDecoder as CoreBackend,
+    framing::FrontendDecoder as CoreFrontend,
+    masking::{
+        Masker as CoreMasker,
+        detectors::DETECTORS,
+        operators::Operator,
+        rows::{ColumnPlan, Kind, Mode, RowPlan as CorePlan},
+    },
+    messages,
+    startup::{Startup, StartupDecoder as CoreStartup},
+};
+use pyo3::{create_exception, exceptions::PyValueError, prelude::*, types::PyBytes};
+
+create_exception!(_core, ProtocolError, PyValueError, "The peer broke the protocol.");
+
+fn broken(error: CoreError) -> PyErr {
+    ProtocolError::new_err(error.0)
+}
+
+/// A decoder is used by one session's loop; the lock only satisfies a frozen class.
+fn locked<T>(mutex: &Mutex<T>) -> PyResult<std::sync::MutexGuard<'_, T>> {
+    mutex
+        .lock()
+        .map_err(|_| ProtocolError::new_err("a decoder was left broken"))
+}
+
+type Bytes<'py> = Bound<'py, PyBytes>;
+
+#[pyclass(frozen)]
+struct StartupDecoder(Mutex<CoreStartup>);
+
+#[pymethods]
+impl StartupDecoder {
+    #[new]
+    fn new() -> Self {
+        Self(Mutex::new(CoreStartup::default()))
+    }
+
+    fn feed(&self, data: &[u8]) -> PyResult<()> {
+        locked(&self.0)?.feed(data);
+        Ok(())
+    }
+
+    fn buffered(&self) -> PyResult<usize> {
+        Ok(locked(&self.0)?.buffered())
+    }
+
+    fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let packet = locked(&self.0)?.next_packet().map_err(broken)?;
+        let Some(packet) = packet else { return Ok(None) };
+        let value = match packet {
+            Startup::SslRequest => ("ssl_request",).into_pyobject(py)?.into_any(),
+            Startup::GssEncRequest => ("gssenc_request",).into_pyobject(py)?.into_any(),
+            Startup::Cancel { pid, key } => ("cancel_request", pid, PyBytes::new(py, &key))
+                .into_pyobject(py)?
+                .into_any(),
+            Startup::Session {
+                major,
+                minor,
+                parameters,
+            } => ("startup", major, minor, parameters)
+                .into_pyobject(py)?
+                .into_any(),
+        };
+        Ok(Some(value))
+    }
+}
+
+#[pyclass(frozen)]
+struct FrontendDecoder(Mutex<CoreFrontend>);
+
+#[pymethods]
+impl FrontendDecoder {
+    #[new]
+    fn new(limit_bytes: usize) -> Self {
+        Self(Mutex::new(CoreFrontend::new(limit_bytes)))
+    }
+
+    fn feed(&self, data: &[u8]) -> PyResult<()> {
+        locked(&self.0)?.feed(data);
+        Ok(())
+    }
+
+    fn buffered(&self) -> PyResult<usize> {
+        Ok(locked(&self.0)?.buffered())
+    }
+
+    fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<(u8, Bytes<'py>)>> {
+        let message = locked(&self.0)?.next_message().map_err(broken)?;
+        Ok(message.map(|(kind, raw)| (kind, PyBytes::new(py, &raw))))
+    }
+}
+
+#[pyclass(frozen)]
+struct BackendDecoder(Mutex<CoreBackend>);
+
+#[pymethods]
+impl BackendDecoder {
+    #[new]
+    fn new(limit_bytes: usize) -> Self {
+        Self(Mutex::new(CoreBackend::new(limit_bytes)))
+    }
+
+    fn feed(&self, data: &[u8]) -> PyResult<()> {
+        locked(&self.0)?.feed(data);
+        Ok(())
+    }
+
+    #[pyo3(signature = (plan))]
+    fn set_row_plan(&self, plan: Option<&RowPlan>) -> PyResult<()> {
+        locked(&self.0)?.set_row_plan(plan.map(|plan| plan.0.clone()));
+        Ok(())
+    }
+
+    fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<(u8, Bytes<'py>, usize)>> {
+        // Masking a long run of rows is the one slow thing here: others may run meanwhile.
+        let event = py.detach(|| locked(&self.0)?.next_event().map_err(broken))?;
+        Ok(event.map(|event| (event.kind, PyBytes::new(py, &event.data), event.rows)))
+    }
+}
+
+#[pyclass(frozen)]
+struct Masker(CoreMasker);
+
+#[pymethods]
+impl Masker {
+    #[new]
+    fn new(detect: Vec<(String, String, String)>, hash_key: &[u8]) -> PyResult<Self> {
+        CoreMasker::new(&detect, hash_key)
+            .map(Self)
+            .map_err(PyValueError::new_err)
+    }
+
+    fn mask_text<'py>(&self, py: Python<'py>, text: &[u8]) -> (Bytes<'py>, Vec<(String, usize)>) {
+        let found = self.0.find(text);
+        let mut counts: Vec<(String, usize)> = Vec::new();
+        for one in &found {
+            let rule = self.0.rule_of(one);
+            match counts.iter_mut().find(|(name, _)| name == rule) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((rule.to_owned(), 1)),
+            }
+        }
+        (PyBytes::new(py, &self.0.replace(text, &found, false)), counts)
+    }
+
+    fn explain(&self, text: &[u8]) -> Vec<(&'static str, usize, usize)> {
+        let found = self.0.find(text);
+        found
+            .iter()
+            .map(|one| (self.0.detector_of(one), one.hit.start, one.hit.end))
+            .collect()
+    }
+}
+
+#[pyclass(frozen)]
+struct RowPlan(CorePlan);
+
+#[pymethods]
+impl RowPlan {
+    #[new]
+    #[pyo3(signature = (columns, masker))]
+    fn new(columns: Vec<(String, String, bool, String, String)>, masker: Option<&Masker>) -> PyResult<Self> {
+        let columns = columns.into_iter().map(column_plan).collect::<PyResult<_>>()?;
+        CorePlan::new(columns, masker.map(|masker| masker.0.clone()))
+            .map(Self)
+            .map_err(PyValueError::new_err)
+    }
+
+    fn hits(&self) -> Vec<(String, u64)> {
+        self.0.hits()
+    }
+}
+
+fn column_plan(column: (String, String, bool, String, String)) -> PyResult<ColumnPlan> {
+    let (mode, kind, binary, rule, operator) = column;
+    let kind = match kind.as_str() {
+        "text" => Kind::Text,
+        "json" => Kind::Json,
+        "jsonb" => Kind::Jsonb,
+        "int8" => Kind::Int8,
+        "other" => Kind::Other,
+        _ => return Err(PyValueError::new_err(format!("unknown kind {kind:?}"))),
+    };
+    let mode = match mode.as_str() {
+        "pass" => Mode::Pass,
+        "detect" => Mode::Detect,
+        "mask" => Mode::Mask {
+            rule,
+            operator: Operator::from_json(&operator).map_err(PyValueError::new_err)?,
+        },
+        _ => return Err(PyValueError::new_err(format!("unknown mode {mode:?}"))),
+    };
+    Ok(ColumnPlan { mode, kind, binary })
+}
+
+#[pyfunction]
+fn decode_query<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<Bytes<'py>> {
+    Ok(PyBytes::new(py, messages::query(raw).map_err(broken)?))
+}
+
+#[pyfunction]
+fn decode_parse<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<(Bytes<'py>, Bytes<'py>, Vec<u32>)> {
+    let parse = messages::parse(raw).map_err(broken)?;
+    Ok((
+        PyBytes::new(py, parse.name),
+        PyBytes::new(py, parse.sql),
+        parse.types,
+    ))
+}
+
+type BindParts<'py> = (
+    Bytes<'py>,
+    Bytes<'py>,
+    Vec<i16>,
+    Vec<Option<Bytes<'py>>>,
+    Vec<i16>,
+);
+
+#[pyfunction]
+fn decode_bind<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<BindParts<'py>> {
+    let bind = messages::bind(raw).map_err(broken)?;
+    let values = bind
+        .values
+        .iter()
+        .map(|value| value.map(|value| PyBytes::new(py, value)))
+        .collect();
+    let (portal, statement) = (PyBytes::new(py, bind.portal), PyBytes::new(py, bind.statement));
+    Ok((portal, statement, bind.formats, values, bind.result_formats))
+}
+
+#[pyfunction]
+fn decode_describe<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<(char, Bytes<'py>)> {
+    let (kind, name) = messages::describe(raw).map_err(broken)?;
+    Ok((char::from(kind), PyBytes::new(py, name)))
+}
+
+#[pyfunction]
+fn decode_execute<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<(Bytes<'py>, i32)> {
+    let (portal, rows) = messages::execute(raw).map_err(broken)?;
+    Ok((PyBytes::new(py, portal), rows))
+}
+
+type ColumnParts<'py> = (Bytes<'py>, u32, i16, u32, i16, i32, i16);
+
+#[pyfunction]
+fn decode_row_description<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<Vec<ColumnParts<'py>>> {
+    let columns = messages::row_description(raw).map_err(broken)?;
+    let parts = |c: messages::Column<'_>| {
+        let name = PyBytes::new(py, c.name);
+        (
+            name,
+            c.table_oid,
+            c.attribute,
+            c.type_oid,
+            c.type_length,
+            c.type_modifier,
+            c.format,
+        )
+    };
+    Ok(columns.into_iter().map(parts).collect())
+}
+
+#[pyfunction]
+fn decode_fields<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<Vec<(char, Bytes<'py>)>> {
+    let fields = messages::response_fields(raw).map_err(broken)?;
+    Ok(fields
+        .into_iter()
+        .map(|(code, value)| (code, PyBytes::new(py, value)))
+        .collect())
+}
+
+type Rows<'py> = Vec<Vec<Option<Bytes<'py>>>>;
+
+#[pyfunction]
+fn decode_rows<'py>(py: Python<'py>, raw: &[u8], limit: usize) -> PyResult<Rows<'py>> {
+    let rows = messages::data_rows(raw, limit).map_err(broken)?;
+    let values = |row: Vec<Option<&[u8]>>| row.into_iter().map(|v| v.map(|v| PyBytes::new(py, v))).collect();
+    Ok(rows.into_iter().map(values).collect())
+}
+
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::{
+        BackendDecoder, FrontendDecoder, Masker, ProtocolError, RowPlan, StartupDecoder, decode_bind,
+        decode_describe, decode_execute, decode_fields, decode_parse, decode_query, decode_row_description,
+        decode_rows,
+    };
+    use super::{DETECTORS, PyResult};
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let names: Vec<&str> = DETECTORS.iter().map(|detector| detector.name).collect();
+        module.add("DETECTOR_NAMES", pyo3::types::PyTuple::new(module.py(), names)?)
+    }
+}

@@ -1,0 +1,207 @@
+"""A real PostgreSQL, a real gateway in a process of its own, and the command line as a user types it."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from countersign.demo.database import DemoDatabase
+
+PROGRAM = str(Path(sys.executable).with_name("countersign"))
+POLICY = """
+rules:
+  - {name: no-truncate, when: "'TRUNCATE' in command.kinds", action: deny, message: tables are never emptied}
+  - {name: quick, when: "command.text.contains('expire quickly')", action: review, review: {timeout: 1s}}
+  - {name: loggers-may-insert, effects: [write, read], when: "command.writes == ['log']", action: allow}
+masking:
+  - {name: ssn, columns: [public.customers.ssn], operator: {partial: {keep_last: 4}}}
+  - {name: salary, columns: [public.customers.salary]}
+  - {name: content, detect: [email, payment_card, us_ssn], operator: {redact: {}}}
+"""
+SCHEMA = """
+CREATE TABLE customers (id int PRIMARY KEY, name text, ssn text, email text UNIQUE, note text, salary int, extra jsonb);
+INSERT INTO customers SELECT i, 'customer ' || i, '123-45-67' || (10 + i), 'c' || i || '@example.com',
+  'card 4242 4242 4242 4242', 1000 + i, jsonb_build_object('mail', 'x@example.com') FROM generate_series(1, 20) i;
+CREATE TABLE orders (id int PRIMARY KEY, status text);
+INSERT INTO orders SELECT i, 'open' FROM generate_series(1, 100) i;
+CREATE TABLE log (line text);
+CREATE VIEW contacts AS SELECT id, lower(ssn) AS tax, name FROM customers;
+"""
+
+
+def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 20.0) -> Any:
+    """Ask again until something is true."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"never happened: {what}")
+
+
+class Gateway:
+    """``countersign serve`` in a folder of its own."""
+
+    def __init__(
+        self, folder: Path, upstream_port: int, password: str, policy: str = POLICY, extra: str = "", target: str = ""
+    ) -> None:
+        self.folder = folder
+        self.config = folder / "countersign.yaml"
+        self.environment = os.environ | {"SHOP_PASSWORD": password}
+        (folder / "policy.yaml").write_text(policy)
+        self.config.write_text(
+            f"console: {{listen: 127.0.0.1:0}}\n{extra}\ntargets:\n  - name: shop\n    type: postgres\n    listen: 127.0.0.1:0\n"
+            f"    {target}\n    upstream: {{host: 127.0.0.1, port: {upstream_port}, user: app, password: env:SHOP_PASSWORD}}\n"
+            "policies: [policy.yaml]\n"
+        )
+        self.key = ""
+        self.start()
+
+    def start(self) -> None:
+        command = [PROGRAM, "serve", "--config", str(self.config)]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=self.environment)
+        self.log: list[str] = []
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.log.append(line)
+            if line.startswith("ready"):
+                break
+        else:
+            raise AssertionError("".join(self.log))
+        self.port = int(next(line for line in self.log if line.startswith("target shop")).rsplit(":", 1)[1])
+        self.console = next(line for line in self.log if line.startswith("console on")).split()[2]
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        if not self.key:
+            self.key = self.cli("keys", "create", "crew", "--groups", "agents").stdout.strip()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.log.append(line)
+
+    def cli(self, *words: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run([PROGRAM, *words, "--config", str(self.config)], text=True, capture_output=True, env=self.environment)
+        assert not ok or done.returncode == 0, done.stderr
+        return done
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.cli(*words, "--json").stdout)
+
+    def uri(self, database: str = "shop", key: str = "", user: str = "crew") -> str:
+        return f"postgresql://{user}:{key or self.key}@127.0.0.1:{self.port}/{database}"
+
+    def connect(self, **options: Any) -> "psycopg.Connection[Any]":
+        return psycopg.connect(self.uri(), **({"autocommit": True} | options))
+
+    def pending(self) -> dict[str, Any]:
+        """The one review that is pending, once it is."""
+        found: list[dict[str, Any]] = wait_for(lambda: self.json("reviews", "list"), "a review")
+        assert len(found) == 1
+        return found[0]
+
+    def review(self, review_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.json("reviews", "show", review_id)
+        return found
+
+    def audit(self, kind: str = "") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.json("audit", "search", "--limit", "5000", *(["--kind", kind] if kind else []))
+        return found
+
+    def everything_kept(self) -> str:
+        """The text of every file that the gateway keeps, and of its own log."""
+        files = [path.read_bytes().decode("utf-8", "replace") for path in self.folder.rglob("*") if path.is_file()]
+        return "".join(files) + "".join(self.log)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self._close()
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(20)
+        self._close()
+
+    def _close(self) -> None:
+        self.process.wait(20)
+        self._reader.join(5)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+
+class InBackground:
+    """A statement that may be held, run on a thread of its own."""
+
+    def __init__(self, connection: "psycopg.Connection[Any]", sql: str, parameters: Any = None) -> None:
+        self.notices: list[str] = []
+        self.error: psycopg.Error | None = None
+        self.rows = -1
+        connection.add_notice_handler(lambda notice: self.notices.append(notice.message_primary))
+        self._thread = threading.Thread(target=self._run, args=(connection, sql, parameters), daemon=True)
+        self._thread.start()
+
+    def _run(self, connection: "psycopg.Connection[Any]", sql: str, parameters: Any) -> None:
+        try:
+            self.rows = connection.execute(sql, parameters).rowcount
+        except psycopg.Error as error:
+            self.error = error
+
+    def join(self) -> "InBackground":
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        return self
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[DemoDatabase]:
+    with DemoDatabase() as server:
+        with psycopg.connect(server.uri, autocommit=True) as connection:
+            connection.execute(SCHEMA)
+        yield server
+
+
+@pytest.fixture
+def direct(database: DemoDatabase) -> Iterator["psycopg.Connection[Any]"]:
+    with psycopg.connect(database.uri, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def gateway(database: DemoDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    running = Gateway(tmp_path_factory.mktemp("gateway"), database.port, database.password)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def make_gateway(database: DemoDatabase, tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
+    made: list[Gateway] = []
+
+    def make(**options: Any) -> Gateway:
+        folder = tmp_path / f"gateway{len(made)}"
+        folder.mkdir()
+        made.append(Gateway(folder, **({"upstream_port": database.port, "password": database.password} | options)))
+        return made[-1]
+
+    yield make
+    for running in made:
+        running.stop()
+
+
+@pytest.fixture
+def in_background() -> type[InBackground]:
+    return InBackground
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Any]:
+    return wait_for
