@@ -1,4 +1,4 @@
-# `make test` is all a newcomer needs; it sets up what it uses, and is quick the second time.
+# `make demo` and `make test` are all a newcomer needs; both set up what they use, and are quick the second time.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -9,12 +9,15 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 RUST := $(shell find rust -name '*.rs' -not -path '*/target/*') Cargo.toml Cargo.lock rust/core/Cargo.toml rust/python/Cargo.toml
 CONSOLE := $(shell find console -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 
-.PHONY: test lint clean tools
-test: $(STAMPS)/test $(STAMPS)/core lint
+.PHONY: demo test lint console clean tools
+demo: $(STAMPS)/python $(STAMPS)/core console
+	$(BIN)/countersign demo $(if $(shell test -t 0 && test -t 1 && echo yes),,--decide approve) $(DEMO)
+
+test: $(STAMPS)/python $(STAMPS)/core console lint
 	cargo test --quiet --workspace
 	$(BIN)/pytest -n auto --dist loadfile tests
 
-lint: $(STAMPS)/test $(STAMPS)/core
+lint: $(STAMPS)/python $(STAMPS)/core
 	cargo fmt --check
 	cargo clippy --quiet --all-targets -- -D warnings
 	$(BIN)/ruff check --quiet .
@@ -31,15 +34,17 @@ $(STAMPS)/venv: | tools
 	mkdir -p $(STAMPS)
 	touch $@
 
-$(STAMPS)/test: pyproject.toml constraints.txt $(STAMPS)/venv
+$(STAMPS)/python: pyproject.toml constraints.txt $(STAMPS)/venv
 	$(PIP) maturin
-	$(PIP) -e '.[test]'
+	$(PIP) -e '.[demo,test]'
 	touch $@
 
 $(STAMPS)/core: $(RUST) pyproject.toml | $(STAMPS)/venv
 	test -x $(BIN)/maturin || $(PIP) maturin
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --quiet --release --skip-install
 	touch $@
+
+console:
 
 clean:
 	rm -rf .venv target countersign/*.so countersign/api/console console/node_modules console/dist

@@ -3,6 +3,8 @@
 import asyncio
 import signal
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import structlog
 import typer
@@ -123,3 +125,18 @@ def list_sessions(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = F
         return
     columns = ["id", "identity", "target", "client_address", "started_at", "ended_at"]
     print_table(columns, [[session[name] or "-" for name in columns] for session in found], "no sessions")
+
+
+@app.command()
+def demo(
+    decide: Annotated[str, typer.Option(help="approve, deny or timeout: run unattended. Without it you decide.")] = "",
+    directory: Annotated[Path | None, typer.Option("--dir", help="Keep everything that the demo makes here.")] = None,
+) -> None:
+    """Run the whole story on real parts: a database, a gateway, a CrewAI crew, and you."""
+    if decide not in ("", "approve", "deny", "timeout"):
+        raise typer.BadParameter("approve, deny or timeout", param_hint="--decide")
+    try:
+        from countersign.demo import story
+    except ImportError as error:
+        fail(f"the demo needs its extra: pip install 'countersign[demo]' ({error.name} is missing)")
+    raise typer.Exit(story.run(decide, directory))

@@ -1,0 +1,72 @@
+import { useEffect, useState } from "react";
+import { type Identity, me, signIn, signOut } from "./api";
+import { Inbox } from "./Inbox";
+import { ReviewPage } from "./ReviewPage";
+import { useReviews } from "./useReviews";
+
+function useHash(): string {
+  const [hash, setHash] = useState(window.location.hash);
+  useEffect(() => {
+    const changed = () => setHash(window.location.hash);
+    window.addEventListener("hashchange", changed);
+    return () => window.removeEventListener("hashchange", changed);
+  }, []);
+  return hash;
+}
+
+// A link works once, so its token is exchanged once, however often React runs an effect.
+let entering: Promise<Identity> | null = null;
+
+async function enter(): Promise<Identity> {
+  const token = /^#\/sign-in\?token=(.+)$/.exec(window.location.hash)?.[1];
+  if (!token) return (await me()).identity;
+  window.history.replaceState(null, "", "/#/");
+  return (await signIn(token)).identity;
+}
+
+export function App() {
+  const [identity, setIdentity] = useState<Identity | null>(null);
+  const [problem, setProblem] = useState("");
+  useEffect(() => {
+    entering ??= enter();
+    entering.then(setIdentity, (error: Error) => setProblem(error.message));
+  }, []);
+  if (problem) {
+    return (
+      <main className="signed-out">
+        <h1>Countersign</h1>
+        <p>
+          Sign in with a link: run <code>countersign login</code> on the gateway's machine.
+        </p>
+        <p className="faint">{problem}</p>
+      </main>
+    );
+  }
+  return identity ? <Console identity={identity} /> : null;
+}
+
+function Console({ identity }: { identity: Identity }) {
+  const hash = useHash();
+  const { reviews, connected } = useReviews();
+  const pending = reviews.filter((review) => review.state === "pending").length;
+  useEffect(() => {
+    document.title = pending ? `(${pending}) Countersign` : "Countersign";
+  }, [pending]);
+  const id = /^#\/reviews\/([\w-]+)$/.exec(hash)?.[1];
+  const leave = () => void signOut().finally(() => window.location.reload());
+  return (
+    <>
+      <header>
+        <a className="name" href="#/">
+          Countersign
+        </a>
+        <span data-testid="connection" className={connected ? "live" : "lost"}>
+          {connected ? "live" : "connection lost, trying again"}
+        </span>
+        <span className="who">{identity.name}</span>
+        <button onClick={leave}>Sign out</button>
+      </header>
+      {id ? <ReviewPage key={id} id={id} known={reviews.find((review) => review.id === id)} /> : <Inbox reviews={reviews} />}
+    </>
+  );
+}

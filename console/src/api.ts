@@ -1,0 +1,84 @@
+// The public REST API, as the console uses it.
+
+export interface Segment {
+  text: string;
+  mark?: string;
+}
+
+export interface Statement {
+  kind: string;
+  effects: string[];
+  summary: string;
+  reasons: string[];
+}
+
+export interface Decision {
+  reviewer: string;
+  kind: string;
+  reason: string;
+  decided_at: string;
+}
+
+export interface Review {
+  id: string;
+  state: string;
+  session_id: string;
+  target: string;
+  identity: string;
+  on_behalf_of: string;
+  digest: string;
+  rule: string;
+  outcome: string;
+  created_at: string;
+  expires_at: string;
+  updated_at: string;
+  terms: { approvals: number; reviewer_groups: string[]; reviewer_names: string[] };
+  decisions: Decision[];
+  command: {
+    text: string;
+    text_shown: Segment[];
+    effects: string[];
+    statements: Statement[];
+    parameters: { shown: string; is_null: boolean }[];
+  };
+  spoofing: string[];
+  client_address: string;
+  application: string;
+  database: string;
+  recent: { text: string; verdict: string; at: string }[];
+}
+
+export interface Identity {
+  name: string;
+  groups: string[];
+}
+
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const response = await fetch(`/api/v1/${path}`, {
+    method,
+    headers: { "Content-Type": "application/json", "X-Countersign": "console" },
+    body: body === undefined ? null : JSON.stringify(body),
+  });
+  const answer = await response.json();
+  if (!response.ok) throw new ApiError(response.status, `${answer.error.message} (${answer.error.id})`);
+  return answer as T;
+}
+
+export const me = () => call<{ identity: Identity }>("GET", "me");
+export const signIn = (token: string) => call<{ identity: Identity }>("POST", "console-session", { token });
+export const signOut = () => call<unknown>("DELETE", "console-session");
+export const listReviews = () => call<{ reviews: Review[] }>("GET", "reviews?limit=200");
+export const getReview = (id: string) => call<Review>("GET", `reviews/${encodeURIComponent(id)}`);
+
+/** Decide on the digest that was on the screen; the gateway refuses any other. */
+export const decide = (review: Review, kind: "approve" | "deny", reason: string) =>
+  call<Review>("POST", `reviews/${encodeURIComponent(review.id)}/${kind}`, { digest: review.digest, reason });
