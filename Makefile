@@ -9,12 +9,13 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 RUST := $(shell find rust -name '*.rs' -not -path '*/target/*') Cargo.toml Cargo.lock rust/core/Cargo.toml rust/python/Cargo.toml
 CONSOLE := $(shell find console -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 
-.PHONY: demo test lint console clean tools
+.PHONY: demo test lint console chromium clean tools
 demo: $(STAMPS)/python $(STAMPS)/core console
 	$(BIN)/countersign demo $(if $(shell test -t 0 && test -t 1 && echo yes),,--decide approve) $(DEMO)
 
-test: $(STAMPS)/python $(STAMPS)/core console lint
+test: $(STAMPS)/python $(STAMPS)/core console lint chromium
 	cargo test --quiet --workspace
+	cd console && npm run --silent lint && npm run --silent typecheck && npm run --silent test
 	$(BIN)/pytest -n auto --dist loadfile tests
 
 lint: $(STAMPS)/python $(STAMPS)/core
@@ -44,7 +45,20 @@ $(STAMPS)/core: $(RUST) pyproject.toml | $(STAMPS)/venv
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --quiet --release --skip-install
 	touch $@
 
-console:
+console: countersign/api/console/index.html
+
+countersign/api/console/index.html: $(CONSOLE) $(STAMPS)/console
+	cd console && npm run --silent build
+
+$(STAMPS)/console: console/package-lock.json console/package.json | $(STAMPS)/venv
+	@command -v npm >/dev/null || { echo "npm is missing: install Node.js 20 or newer"; exit 1; }
+	cd console && npm ci --silent
+	touch $@
+
+chromium:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || { \
+	  echo "Chromium is missing: install the package chromium"; exit 1; }
 
 clean:
 	rm -rf .venv target countersign/*.so countersign/api/console console/node_modules console/dist

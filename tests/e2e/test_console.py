@@ -1,0 +1,97 @@
+"""The console in real Chromium, against a real gateway."""
+
+import shutil
+
+import psycopg
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+EVIL = "DELETE FROM orders /* \u202e approved by DBA \u200b */ WHERE id = %s"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, gateway):
+    context = browser.new_context()
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda line: problems.append(line.text) if "Content Security Policy" in line.text else None)
+    page.goto(gateway.cli("login").stdout.strip())
+    expect(page.get_by_test_id("connection")).to_have_text("live")
+    yield page
+    context.close()
+    assert problems == []
+
+
+def test_a_held_command_appears_and_is_approved(page: Page, gateway, direct, in_background):
+    with gateway.connect() as connection:
+        held = in_background(connection, "DELETE FROM orders WHERE id = %s", (60,))
+        review = gateway.pending()
+        page.get_by_test_id(f"review-row-{review['id']}").click()
+        expect(page.get_by_test_id("command-text")).to_contain_text("DELETE FROM orders WHERE id = $1")
+        page.get_by_test_id("approve").click()
+        page.get_by_test_id("approve-confirm").click()
+        assert held.join().rows == 1
+        expect(page.get_by_test_id("review-state")).to_have_text("executed")
+    assert gateway.review(review["id"])["decisions"][0]["authentication"] == "console_link"
+
+
+def test_a_denial_needs_a_reason_which_reaches_the_client(page: Page, gateway, in_background):
+    with gateway.connect() as connection:
+        held = in_background(connection, "DROP TABLE orders")
+        page.get_by_test_id(f"review-row-{gateway.pending()['id']}").click()
+        page.get_by_test_id("deny").click()
+        expect(page.get_by_test_id("deny-confirm")).to_be_disabled()
+        page.get_by_test_id("deny-reason").fill("not on a Friday")
+        page.get_by_test_id("deny-confirm").click()
+        error = held.join().error
+        assert isinstance(error, psycopg.errors.InsufficientPrivilege)
+        assert "not on a Friday" in error.diag.message_primary
+
+
+def test_i10_hidden_characters_are_shown_as_marks_and_warned_of(page: Page, gateway, in_background):
+    with gateway.connect() as connection:
+        held = in_background(connection, EVIL, (61,))
+        review = gateway.pending()
+        page.get_by_test_id(f"review-row-{review['id']}").click()
+        text = page.get_by_test_id("command-text")
+        expect(text.locator("mark").first).to_contain_text("U+202E")
+        assert "\u202e" not in text.inner_text()
+        expect(page.get_by_role("alert").first).to_contain_text("invisible characters")
+        gateway.cli("reviews", "deny", review["id"], "--reason", "no")
+        held.join()
+
+
+def test_i10_a_long_command_must_be_read_to_its_end_before_it_is_approved(page: Page, gateway, in_background):
+    with gateway.connect() as connection:
+        held = in_background(connection, "DELETE FROM orders WHERE id IN (" + ",\n".join(map(str, range(500, 900))) + ")")
+        review = gateway.pending()
+        page.get_by_test_id(f"review-row-{review['id']}").click()
+        expect(page.get_by_test_id("approve")).to_be_disabled()
+        page.get_by_test_id("command-text").evaluate("box => box.scrollTo(0, box.scrollHeight)")
+        expect(page.get_by_test_id("approve")).to_be_enabled()
+        gateway.cli("reviews", "deny", review["id"], "--reason", "no")
+        held.join()
+
+
+def test_a_sign_in_link_works_once(browser, gateway):
+    link = gateway.cli("login").stdout.strip()
+    first, second = browser.new_context(), browser.new_context()
+    page = first.new_page()
+    page.goto(link)
+    expect(page.get_by_test_id("connection")).to_have_text("live")
+    assert "token" not in page.url
+    again = second.new_page()
+    again.goto(link)
+    expect(again.get_by_text("used or has expired")).to_be_visible()
+    first.close()
+    second.close()
