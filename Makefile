@@ -9,11 +9,11 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 RUST := $(shell find rust -name '*.rs' -not -path '*/target/*') Cargo.toml Cargo.lock rust/core/Cargo.toml rust/python/Cargo.toml
 CONSOLE := $(shell find console -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 
-.PHONY: demo test lint console chromium clean tools
+.PHONY: demo test lint console peers clean tools
 demo: $(STAMPS)/python $(STAMPS)/core console
 	$(BIN)/countersign demo $(if $(shell test -t 0 && test -t 1 && echo yes),,--decide approve) $(DEMO)
 
-test: $(STAMPS)/python $(STAMPS)/core console lint chromium
+test: $(STAMPS)/python $(STAMPS)/core console lint peers
 	cargo test --quiet --workspace
 	cd console && npm run --silent lint && npm run --silent typecheck && npm run --silent test
 	$(BIN)/pytest -n auto --dist loadfile tests
@@ -55,10 +55,14 @@ $(STAMPS)/console: console/package-lock.json console/package.json | $(STAMPS)/ve
 	cd console && npm ci --silent
 	touch $@
 
-chromium:
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
-	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || { \
-	  echo "Chromium is missing: install the package chromium"; exit 1; }
+# What the tests run against and the registries of languages do not have.
+peers:
+	@packages=""; \
+	command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages="chromium"; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages="$$packages postgresql"; \
+	test -z "$$packages" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && \
+	  RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages >/dev/null; } || { \
+	  echo "missing for the tests: $$packages; install these packages"; exit 1; }
 
 clean:
 	rm -rf .venv target countersign/*.so countersign/api/console console/node_modules console/dist

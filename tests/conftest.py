@@ -51,15 +51,23 @@ class Gateway:
     """``countersign serve`` in a folder of its own."""
 
     def __init__(
-        self, folder: Path, upstream_port: int, password: str, policy: str = POLICY, extra: str = "", target: str = ""
+        self,
+        folder: Path,
+        upstream_port: int,
+        password: str,
+        policy: str = POLICY,
+        target: str = "",
+        upstream_host: str = "127.0.0.1",
+        upstream_more: str = "",
     ) -> None:
         self.folder = folder
         self.config = folder / "countersign.yaml"
         self.environment = os.environ | {"SHOP_PASSWORD": password}
         (folder / "policy.yaml").write_text(policy)
         self.config.write_text(
-            f"console: {{listen: 127.0.0.1:0}}\n{extra}\ntargets:\n  - name: shop\n    type: postgres\n    listen: 127.0.0.1:0\n"
-            f"    {target}\n    upstream: {{host: 127.0.0.1, port: {upstream_port}, user: app, password: env:SHOP_PASSWORD}}\n"
+            "console: {listen: 127.0.0.1:0}\ntargets:\n  - name: shop\n    type: postgres\n    listen: 127.0.0.1:0\n"
+            f"    {target}\n    upstream:\n"
+            f"      {{host: {upstream_host}, port: {upstream_port}, user: app, password: env:SHOP_PASSWORD{upstream_more}}}\n"
             "policies: [policy.yaml]\n"
         )
         self.key = ""

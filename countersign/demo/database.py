@@ -31,6 +31,17 @@ def binaries(major: int = 16) -> Path:
     raise FileNotFoundError(f"the wheel holds no PostgreSQL {major}")
 
 
+def system_binaries() -> Path:
+    """The folder of the programs of a PostgreSQL that the system has, which unlike the wheel's is built with TLS.
+
+    Raises ``FileNotFoundError``.
+    """
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        raise FileNotFoundError("PostgreSQL with TLS is missing: install the package postgresql")
+    return found[-1].parent
+
+
 class DemoDatabase:
     """A running server with the database ``shop``, owned by the role ``app``, whose password is random.
 
@@ -44,7 +55,7 @@ class DemoDatabase:
         self.password = secrets.token_urlsafe(18)
         self.port = _free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="countersign-pg-"))
-        self._bin = binaries(major)
+        self._bin = system_binaries() if tls else binaries(major)
         self._as: dict[str, Any] = {}
         if os.getuid() == 0:
             nobody = pwd.getpwnam("nobody")

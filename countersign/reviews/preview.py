@@ -66,16 +66,21 @@ def spoofing(text: str) -> list[str]:
     hidden = sorted({_name(letter) for letter in text if is_hidden(letter)})
     if hidden:
         warnings.append(f"holds invisible characters: {', '.join(hidden[:5])}{' and more' if len(hidden) > 5 else ''}")
-    mixed = [word for word in re.findall(r"\w+", text) if not word.isascii() and re.search("[A-Za-z]", word)]
+    mixed = [word for word in re.findall(r"\w+", text) if _mixes_alphabets(word)]
     if mixed:
         warnings.append(f"mixes alphabets within a word, which may imitate another: {terminal_safe(', '.join(mixed[:5]))}")
     if CLAIMS.search(text):
-        warnings.append("a comment claims that this was approved or is safe; nobody but a reviewer can say so")
+        warnings.append("holds a comment that claims approval or safety; nobody but a reviewer can give it")
     if RUNS.search(text):
         warnings.append("holds a long run of spaces or line breaks, behind which something may hide")
     if len(text) > LONG:
         warnings.append(f"is {len(text):,} characters long: read it to its end")
     return warnings
+
+
+def _mixes_alphabets(word: str) -> bool:
+    alphabets = {unicodedata.name(letter, "?").split()[0] for letter in word if letter.isalpha()}
+    return "LATIN" in alphabets and len(alphabets) > 1
 
 
 def terminal_safe(text: str) -> str:

@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 
 ROWS_RECORDED = 200
 EXTENDED = frozenset(b"PBDEC")
+SIMPLE = frozenset(b"QF")
 COPY_IN = frozenset(b"dcf")
 
 
@@ -172,10 +173,8 @@ class Relay:
             self._statements.settle()
             self._portals.settle()
             self._skipping = False
-        if kind == ord("Q"):
-            await self._query(raw)
-        elif kind == ord("F"):
-            await self._function_call(raw)
+        if kind in SIMPLE:
+            await self._simple(kind, raw)
         elif kind == ord("S"):
             self._segment_closed = True
             self._forward(messages.SYNC, Entry(Asked.SYNC))
@@ -187,6 +186,16 @@ class Relay:
                 await self._extended(kind, raw)
         else:
             raise ProtocolViolation(f"unexpected message {chr(kind)!r}")
+
+    async def _simple(self, kind: int, raw: bytes) -> None:
+        """A Query or FunctionCall; behind an error in an unfinished segment the server ignores it, and so do we."""
+        await self._settle()
+        if self._skipping:
+            return
+        if kind == ord("Q"):
+            await self._query(raw)
+        else:
+            await self._function_call(raw)
 
     async def _extended(self, kind: int, raw: bytes) -> None:
         match chr(kind):

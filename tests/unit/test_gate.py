@@ -1,0 +1,187 @@
+"""The gate with a store and reviews in memory: what it answers when things go wrong."""
+
+import asyncio
+import itertools
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from countersign.audit import AuditUnavailable
+from countersign.gate import Gate
+from countersign.model import (
+    Command,
+    DecisionKind,
+    Denial,
+    Effect,
+    Identity,
+    IdentityKind,
+    Permit,
+    PermitError,
+    ReviewState,
+    Session,
+    Target,
+)
+from countersign.policy import load_policies
+from countersign.reviews.errors import NotAReviewer, ReviewConflict
+from countersign.reviews.service import ReviewService
+from countersign.store import Database, StoredAuditLog, StoredReviews
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+CREW = Identity("crew", IdentityKind.SERVICE_ACCOUNT, ("agents",), on_behalf_of="alice")
+BOB = Identity("bob", IdentityKind.USER)
+CAROL = Identity("carol", IdentityKind.USER)
+READ = Command("postgres", b"read", "SELECT 1", frozenset({Effect.READ}))
+WRITE = Command("postgres", b"write", "DELETE FROM t", frozenset({Effect.WRITE}))
+
+
+class Hold:
+    def __init__(self):
+        self.cancelled = asyncio.get_running_loop().create_future()
+        self.told = asyncio.Event()
+        self.review = None
+
+    async def held(self, review):
+        self.review = review
+        self.told.set()
+
+    async def still_held(self, review):
+        pass
+
+
+class Scene:
+    def __init__(self, folder: Path, policy: str = "rules: []\n"):
+        (folder / "policy.yaml").write_text(policy)
+        numbers = itertools.count(1)
+        self.database = Database.open(folder / "store.db", lambda: NOW)
+        self.audit = StoredAuditLog(self.database)
+        self.reviews = ReviewService(StoredReviews(self.database), lambda: NOW, lambda prefix: f"{prefix}-{next(numbers):04d}")
+        self.policy = load_policies([folder / "policy.yaml"])
+        self.gate = Gate(lambda: self.policy, self.audit, self.reviews, lambda prefix: f"{prefix}-{next(numbers):04d}")
+        self.session = Session("se-1", CREW, Target("shop", "postgres"), "local", NOW)
+
+    async def hold(self, command=WRITE):
+        hold = Hold()
+        admitting = asyncio.create_task(self.gate.admit(self.session, command, hold))
+        await asyncio.wait_for(hold.told.wait(), 10)
+        return hold, admitting
+
+
+@pytest.fixture
+def scene(tmp_path):
+    made = Scene(tmp_path)
+    yield made
+    made.database.close()
+
+
+async def test_i1_a_read_is_with_the_writer_and_a_write_is_committed_before_the_permit(scene):
+    assert isinstance(await scene.gate.admit(scene.session, READ, Hold()), Permit)
+    _, admitting = await scene.hold()
+    kinds = [record.kind for record in scene.audit.records()]
+    assert kinds == ["command", "command", "review.opened"]
+    admitting.cancel()
+    await asyncio.gather(admitting, return_exceptions=True)
+
+
+async def test_i2_a_permit_is_spent_once_and_only_by_its_own_command(scene):
+    permit = await scene.gate.admit(scene.session, READ, Hold())
+    with pytest.raises(PermitError):
+        permit.spend(session_id="se-1", digest="another")
+    with pytest.raises(PermitError):
+        permit.spend(session_id="se-2", digest=permit.digest)
+    permit.spend(session_id="se-1", digest=permit.digest)
+    with pytest.raises(PermitError):
+        permit.spend(session_id="se-1", digest=permit.digest)
+    with pytest.raises(PermitError):
+        Permit("cmd", "se-1", "digest")
+
+
+def test_i2_only_the_gate_mints_permits():
+    package = Path(__file__).parents[2] / "countersign"
+    users = [path.name for path in package.rglob("*.py") if "_MINT" in path.read_text() or "_mint=" in path.read_text()]
+    assert sorted(users) == ["gate.py", "permit.py"]
+
+
+async def test_i2_an_approval_is_released_once(scene):
+    hold, admitting = await scene.hold()
+    await scene.reviews.decide(hold.review.id, BOB, DecisionKind.APPROVE, hold.review.digest, "")
+    assert isinstance(await admitting, Permit)
+    with pytest.raises(ReviewConflict):
+        await scene.reviews.release(hold.review.id)
+
+
+async def test_i4_a_cancelled_call_cancels_its_review_and_a_late_approval_is_refused(scene):
+    hold, admitting = await scene.hold()
+    admitting.cancel()
+    await asyncio.gather(admitting, return_exceptions=True)
+    assert (await scene.reviews.get(hold.review.id)).state is ReviewState.CANCELLED
+    with pytest.raises(ReviewConflict):
+        await scene.reviews.decide(hold.review.id, BOB, DecisionKind.APPROVE, hold.review.digest, "")
+
+
+async def test_i4_a_client_that_leaves_in_the_same_moment_as_the_approval_wins(scene):
+    hold, admitting = await scene.hold()
+    await scene.reviews.decide(hold.review.id, BOB, DecisionKind.APPROVE, hold.review.digest, "")
+    hold.cancelled.set_result("the client left")
+    answer = await admitting
+    assert isinstance(answer, Denial)
+    assert (await scene.reviews.get(hold.review.id)).state is ReviewState.CANCELLED
+
+
+async def test_i7_neither_the_agent_nor_the_person_behind_it_nor_another_agent_decides(scene):
+    hold, admitting = await scene.hold()
+    for who in (CREW, Identity("alice", IdentityKind.USER), Identity("bot", IdentityKind.SERVICE_ACCOUNT)):
+        with pytest.raises(NotAReviewer):
+            await scene.reviews.decide(hold.review.id, who, DecisionKind.APPROVE, hold.review.digest, "")
+    admitting.cancel()
+    await asyncio.gather(admitting, return_exceptions=True)
+
+
+async def test_i7_two_approvals_are_two_people(tmp_path):
+    scene = Scene(tmp_path, "rules: [{name: two, action: review, review: {approvals: 2}}]\n")
+    hold, admitting = await scene.hold()
+    await scene.reviews.decide(hold.review.id, BOB, DecisionKind.APPROVE, hold.review.digest, "")
+    with pytest.raises(ReviewConflict):
+        await scene.reviews.decide(hold.review.id, BOB, DecisionKind.APPROVE, hold.review.digest, "")
+    assert not admitting.done()
+    await scene.reviews.decide(hold.review.id, CAROL, DecisionKind.APPROVE, hold.review.digest, "")
+    assert isinstance(await admitting, Permit)
+    scene.database.close()
+
+
+async def test_i8_a_broken_policy_a_broken_store_and_a_bug_deny_with_an_id(scene, monkeypatch):
+    def broken(*_):
+        raise AuditUnavailable("disk full at /secret/place")
+
+    monkeypatch.setattr(scene.audit, "hand_over", broken)
+    answer = await scene.gate.admit(scene.session, READ, Hold())
+    assert isinstance(answer, Denial)
+    assert "cmd-" in answer.message
+    assert "/secret/place" not in answer.message
+    monkeypatch.setattr(scene, "policy", None)
+    assert isinstance(await scene.gate.admit(scene.session, READ, Hold()), Denial)
+
+
+async def test_a_restart_cancels_what_was_pending_and_keeps_what_was_approved(scene):
+    hold, admitting = await scene.hold()
+    await scene.reviews.recover()
+    assert (await scene.reviews.get(hold.review.id)).state is ReviewState.CANCELLED
+    answer = await admitting
+    assert isinstance(answer, Denial)
+
+
+async def test_the_store_itself_refuses_illegal_moves(scene):
+    import sqlalchemy
+
+    hold, admitting = await scene.hold()
+    for sql in (
+        "UPDATE reviews SET state = 'executed'",
+        "UPDATE reviews SET digest = 'x'",
+        "DELETE FROM audit_records",
+        "UPDATE audit_records SET kind = 'x'",
+    ):
+        with pytest.raises(AuditUnavailable, match="append-only|cannot"):
+            await scene.database.write(lambda transaction, sql=sql: transaction.connection.execute(sqlalchemy.text(sql)))
+    admitting.cancel()
+    await asyncio.gather(admitting, return_exceptions=True)
+    assert hold.review is not None
