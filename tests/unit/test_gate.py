@@ -170,6 +170,17 @@ async def test_a_restart_cancels_what_was_pending_and_keeps_what_was_approved(sc
     assert isinstance(answer, Denial)
 
 
+async def test_an_approved_and_unused_review_outlives_a_restart_and_a_used_one_is_not_forgotten(scene):
+    for used, state in ((False, ReviewState.APPROVED), (True, ReviewState.FAILED)):
+        verdict = scene.policy.decide(CREW, scene.session.target, scene.session, WRITE)
+        held = await scene.reviews.open(scene.session, WRITE, verdict, "digest", [])
+        await scene.reviews.decide(held.review.id, BOB, DecisionKind.APPROVE, "digest", "")
+        if used:
+            await scene.reviews.release(held.review.id)
+        await scene.reviews.recover()
+        assert (await scene.reviews.get(held.review.id)).state is state
+
+
 async def test_the_store_itself_refuses_illegal_moves(scene):
     import sqlalchemy
 

@@ -275,6 +275,7 @@ class Relay:
         self._forward(messages.describe_portal(portal_name), Entry(Asked.DESCRIBE_OURS, portal=portal, running=portal.running))
 
     def _describe(self, raw: bytes) -> None:
+        _core.decode_describe(raw)  # nothing malformed goes on
         self._forward(raw, Entry(Asked.DESCRIBE))
 
     def _execute(self, raw: bytes) -> None:
