@@ -1,6 +1,7 @@
 """``countersign.yaml`` into typed settings. Every problem is reported at once, with file, line and hint."""
 
 import hashlib
+import ipaddress
 import os
 import re
 import stat
@@ -38,15 +39,18 @@ class Listen:
         return is_loopback(self.host)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Secret:
     """Where a secret comes from; it never holds it, so that no dump of the settings shows it (I6)."""
 
     kind: str
     reference: str
 
+    def __repr__(self) -> str:
+        return "***"
+
     def reveal(self) -> str:
-        """The secret, read now. Raises ``OSError`` or ``KeyError`` where it has gone."""
+        """The secret, read now. Raises ``OSError``, ``KeyError`` or ``ValueError`` (not UTF-8) where it has gone."""
         if self.kind == "env":
             return os.environ[self.reference]
         return Path(self.reference).read_text(encoding="utf-8").rstrip("\r\n")
@@ -98,8 +102,13 @@ class Config:
 
 
 def is_loopback(host: str) -> bool:
-    """True for addresses of this machine only."""
-    return host in {"localhost", "::1"} or host.startswith(("127.", "/"))
+    """True for addresses of this machine only, folders of Unix sockets among them. No name but ``localhost`` is one."""
+    if host == "localhost" or host.startswith("/"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def load_config(path: Path) -> Config:
@@ -116,13 +125,14 @@ def load_config(path: Path) -> Config:
         raise ConfigError(problems or [Problem(str(path), 1, "the configuration is a mapping", "it needs 'targets' at least")])
     section = Section(str(path), document, problems, "the configuration")
     warnings: list[str] = []
+    console = _console(section)
     config = Config(
         path=path,
         store_path=_store(section, path.parent),
         recordings_path=_recordings(section, path.parent),
-        console=_console(section),
+        console=console,
         admin_socket=path.parent / section.take("admin_socket", str, "countersign.sock"),
-        targets=_targets(section, path.parent, warnings),
+        targets=_targets(section, path.parent, console, warnings),
         policy=_policy(section, path.parent),
         config_digest=hashlib.sha256(data).hexdigest(),
         warnings=tuple(warnings),
@@ -138,14 +148,19 @@ def _store(section: Section, directory: Path) -> Path:
     if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
         return directory / url.removeprefix("sqlite:///")
     hint = "PostgreSQL stores are not supported yet" if url.startswith("postgres") else "sqlite:///countersign.db"
-    section.complain("store", f"'store' is {url.rsplit('@', maxsplit=1)[-1]!r}", hint)
+    # Of the URL only the scheme is quoted: a password may stand anywhere behind it.
+    section.complain("store", f"'store' is {url.partition(':')[0]!r}, which is no store", hint)
     return directory / "countersign.db"
 
 
 def _recordings(section: Section, directory: Path) -> Path:
     url: str = section.take("recordings", str, "file://recordings")
     if not url.startswith("file://") or url == "file://":
-        section.complain("recordings", f"'recordings' is {url!r}", "file://FOLDER; object storage is not supported yet")
+        section.complain(
+            "recordings",
+            f"'recordings' is {url.partition(':')[0]!r}, which is no place",
+            "file://FOLDER; object storage is not supported yet",
+        )
     return directory / url.removeprefix("file://")
 
 
@@ -165,18 +180,19 @@ def _listen(section: Section, key: str) -> Listen | None:
     if not text:
         return None
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
+    is_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
+    if not host or host.startswith("/") or not is_port:
         section.complain(key, f"{key!r} is {text!r}", "an address such as 127.0.0.1:6432")
         return None
     return Listen(host.strip("[]"), int(port))
 
 
-def _targets(section: Section, directory: Path, warnings: list[str]) -> tuple[PostgresTarget, ...]:
+def _targets(section: Section, directory: Path, console: Listen, warnings: list[str]) -> tuple[PostgresTarget, ...]:
     targets: list[PostgresTarget] = []
-    if not section.take("targets", list, [], required=True, word="a list"):
-        if "targets" in section.mapping:
-            section.complain("targets", "there are no targets")
-        return ()
+    if section.mapping.get("targets") == []:
+        section.complain("targets", "there are no targets")
+    elif "targets" not in section.mapping:
+        section.take("targets", list, required=True)
     for item in section.sections("targets"):
         target = _target(item, directory, warnings)
         if target is None:
@@ -185,6 +201,8 @@ def _targets(section: Section, directory: Path, warnings: list[str]) -> tuple[Po
             item.complain("name", f"another target is named {target.target.name!r}")
         if target.listen.port and any(known.listen == target.listen for known in targets):
             item.complain("listen", "another target listens on this address")
+        if target.listen.port and target.listen == console:
+            item.complain("listen", "the console listens on this address")
         targets.append(target)
     return tuple(targets)
 
@@ -199,23 +217,30 @@ def _target(item: Section, directory: Path, warnings: list[str]) -> PostgresTarg
     if kind and kind not in TARGET_TYPES:
         item.complain("type", f"unknown target type {kind!r}", f"supported: {', '.join(TARGET_TYPES)}")
     listen = _listen(item, "listen")
-    tls = _client_tls(item, directory)
+    tls = _client_tls(item, directory, warnings)
     if listen and not listen.is_loopback and tls is None and "tls" not in item.mapping:
         item.complain("listen", "a target that listens beyond loopback needs 'tls'", "tls: {cert_file: …, key_file: …}")
     upstream = _upstream(item, directory, warnings)
-    labels = item.take("labels", Mapping, Mapping(), word="a mapping")
+    labels = _labels(item)
     item.finish()
     if listen is None or upstream is None or len(item.problems) > before:
         return None
-    return PostgresTarget(Target(name, kind, {key: str(value) for key, value in labels.items()}), listen, upstream, tls)
+    return PostgresTarget(Target(name, kind, labels), listen, upstream, tls)
 
 
-def _client_tls(item: Section, directory: Path) -> ClientTls | None:
+def _labels(item: Section) -> dict[str, str]:
+    section = item.section("labels")
+    return {} if section is None else {key: section.take(key, str, "") for key in section.mapping}
+
+
+def _client_tls(item: Section, directory: Path, warnings: list[str]) -> ClientTls | None:
     section = item.section("tls")
     if section is None:
         return None
     files = [_existing(section, key, directory, required=True) for key in ("cert_file", "key_file")]
     section.finish()
+    if files[1]:
+        _warn_if_readable(files[1], warnings)
     return ClientTls(files[0], files[1]) if files[0] and files[1] else None
 
 
@@ -224,10 +249,23 @@ def _existing(section: Section, key: str, directory: Path, *, required: bool = F
     if not text:
         return None
     path = directory / text
-    if not path.is_file():
+    if not _is_file(path):
         section.complain(key, f"there is no file {path}")
         return None
     return path
+
+
+def _is_file(path: Path) -> bool:
+    """False too where the system will not even say, as for a name that is too long or a folder that is closed."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _warn_if_readable(path: Path, warnings: list[str]) -> None:
+    if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        warnings.append(f"{path} can be read by others than its owner")
 
 
 def _upstream(item: Section, directory: Path, warnings: list[str]) -> Upstream | None:
@@ -258,17 +296,20 @@ def _secret(section: Section, directory: Path, warnings: list[str]) -> Secret | 
     if "password" not in section.mapping:
         section.take("password", str)
         return None
-    kind, _, reference = str(section.take("password", str, "")).partition(":")
+    text: str | None = section.take("password", str, None, word="env:NAME or file:PATH")
+    if text is None:
+        return None
+    kind, _, reference = text.partition(":")
     if kind == "env" and reference:
         if reference not in os.environ:
             section.complain("password", f"the environment variable {reference} is not set")
         return Secret(kind, reference)
     if kind == "file" and reference:
         path = directory / reference
-        if not path.is_file():
+        if _is_file(path):
+            _warn_if_readable(path, warnings)
+        else:
             section.complain("password", f"there is no file {path}")
-        elif path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-            warnings.append(f"{path} can be read by others than its owner")
         return Secret(kind, str(path))
     # The value itself is not quoted: it may be the password.
     section.complain("password", "a password does not stand in the configuration", "env:NAME or file:PATH")
@@ -277,13 +318,22 @@ def _secret(section: Section, directory: Path, warnings: list[str]) -> Secret | 
 
 def _policy(section: Section, directory: Path) -> Policy:
     paths: list[Path] = []
-    for pattern in section.texts("policies"):
-        found = sorted(directory.glob(pattern)) if not Path(pattern).is_absolute() else [Path(pattern)]
+    for line, pattern in section.numbered_texts("policies", may_be_empty=True):
+        found = _matching(directory, pattern)
         if not found:
-            section.complain("policies", f"no file matches {pattern!r}")
+            section.complain_at(line, f"no file matches {pattern!r}")
         paths.extend(path for path in found if path not in paths)
     try:
         return load_policies(paths)
     except PolicyError as error:
         section.problems.extend(error.problems)
         return Policy((), ())
+
+
+def _matching(directory: Path, pattern: str) -> list[Path]:
+    """The files of a glob, in order of their names. An absolute pattern stands for itself."""
+    path = Path(pattern)
+    try:
+        return sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))) if path.is_absolute() else directory.glob(pattern))
+    except ValueError:  # such as '**x'
+        return []

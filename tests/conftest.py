@@ -205,6 +205,11 @@ def make_gateway(database: DemoDatabase, tmp_path: Path) -> Iterator[Callable[..
         running.stop()
 
 
+@pytest.fixture(scope="session")
+def gateway_class() -> type[Gateway]:
+    return Gateway
+
+
 @pytest.fixture
 def in_background() -> type[InBackground]:
     return InBackground

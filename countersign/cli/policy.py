@@ -34,9 +34,10 @@ def explain(
     known = {settings_of.target.name: settings_of.target for settings_of in loaded.targets}
     if target not in known:
         fail(f"there is no target {target!r}; known: {', '.join(known)}")
+    raw = sql.encode("utf-8", "surrogateescape")
     who = Identity(identity, IdentityKind.SERVICE_ACCOUNT, tuple(word for word in groups.split(",") if word))
     session = Session("se-explain", who, known[target], "local", datetime.now(UTC))
-    command = query_command(sql.encode(), sql.encode(), grammar_agrees=True)
+    command = query_command(raw, raw, grammar_agrees=True)
     verdict = loaded.policy.decide(who, known[target], session, command)
     shown = command_json(command)
     if as_json:

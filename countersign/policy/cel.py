@@ -1,6 +1,8 @@
 """CEL conditions: compiled and type-checked at load, evaluated fail-closed. Pure."""
 
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from cel_expr_python import cel
@@ -37,10 +39,17 @@ VARIABLES: dict[str, Any] = {
 ``session.application`` is the client's own word; everything else is the gateway's."""
 
 _ENV = cel.NewEnv(variables=VARIABLES)
+_COMPILER_ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
+NO_CONTAINER = " (in container '')"
+_UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 
 
 class ConditionError(Exception):
-    """A condition that does not compile or does not evaluate to true or false."""
+    """A condition that does not compile or does not evaluate to true or false. ``hint`` may say what was meant."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class Condition:
@@ -52,19 +61,48 @@ class Condition:
         try:
             self._program = _ENV.compile(expression)
         except Exception as error:  # the binding raises plain exceptions of several kinds
-            raise ConditionError(str(error).strip()) from error
+            raise _explained(expression, str(error)) from error
         if self._program.return_type() != cel.Type.BOOL:
-            raise ConditionError(f"it answers {self._program.return_type().name()}, not true or false")
+            kind = self._program.return_type().name()
+            hint = "compare it: … == true" if kind == "DYN" else ""
+            raise ConditionError(f"it answers {kind}, not true or false\n    {expression.strip()}", hint)
 
-    def holds(self, context: Mapping[str, Any]) -> bool:
-        """Raises ``ConditionError``: a missing key or an overflow is an error here, never a no."""
+    def holds(self, bound: Any) -> bool:
+        """Whether it is true of what ``bind`` made. Raises ``ConditionError``: a missing key or an overflow is an error, never a no."""
         try:
-            value = self._program.eval(data=context).value()
+            value = self._program.eval(bound).value()
         except Exception as error:
             raise ConditionError(str(error).strip()) from error
         if value is True or value is False:
             return bool(value)
         raise ConditionError(f"it answered {value!r}")
+
+
+def _explained(expression: str, compiler_words: str) -> ConditionError:
+    """The compiler's errors, each above the line of the expression it is about, with a caret at the column."""
+    found = _COMPILER_ERROR.findall(compiler_words)
+    if not found:
+        return ConditionError(compiler_words.strip())
+    lines = expression.split("\n")
+    told = [
+        f"{words.removesuffix(NO_CONTAINER)}\n    {lines[int(line) - 1] if int(line) <= len(lines) else ''}\n"
+        f"    {' ' * (int(column) - 1)}^"
+        for line, column, words in found
+    ]
+    undeclared = _UNDECLARED.search(compiler_words)
+    close = get_close_matches(undeclared[1], VARIABLES, 1) if undeclared else []
+    return ConditionError("; ".join(told), f"did you mean {close[0]!r}?" if close else "")
+
+
+def bind(context: Mapping[str, Any]) -> Any:
+    """A context as conditions take it, made once for all of them: that is three times as fast as once for each.
+
+    Raises ``ConditionError``.
+    """
+    try:
+        return _ENV.Activation(context)
+    except Exception as error:
+        raise ConditionError(str(error).strip()) from error
 
 
 def context_of(identity: Identity, target: Target, session: Session, command: Command) -> dict[str, Any]:

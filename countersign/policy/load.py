@@ -24,19 +24,20 @@ def load_policies(paths: Sequence[Path]) -> Policy:
     problems: list[Problem] = []
     digest = hashlib.sha256()
     rules: list[Rule] = []
-    masks: list[MaskRule] = []
+    masks: list[tuple[MaskRule, str, int]] = []
     for path in [*paths, DEFAULT_FILE]:
         data = _read(path, problems)
         digest.update(len(data).to_bytes(8, "big") + data)
         found = _file(path, data, problems)
         rules.extend(found[0])
         masks.extend(found[1])
-    _complain_of_twins([(rule.name, rule.file, rule.line) for rule in rules], problems)
+    _complain_of_twins("rule", [(rule.name, rule.file, rule.line) for rule in rules], problems)
+    _complain_of_twins("mask rule", [(mask.name, file, line) for mask, file, line in masks], problems)
     if problems:
         raise PolicyError(problems)
     defaults = tuple(rule for rule in rules if rule.file == str(DEFAULT_FILE))
     own = tuple(rule for rule in rules if rule.file != str(DEFAULT_FILE))
-    return Policy(own, defaults, tuple(masks), digest.hexdigest())
+    return Policy(own, defaults, tuple(mask for mask, _, _ in masks), digest.hexdigest())
 
 
 def parse_duration(text: str) -> float | None:
@@ -53,7 +54,7 @@ def _read(path: Path, problems: list[Problem]) -> bytes:
         return b""
 
 
-def _file(path: Path, data: bytes, problems: list[Problem]) -> tuple[list[Rule], list[MaskRule]]:
+def _file(path: Path, data: bytes, problems: list[Problem]) -> tuple[list[Rule], list[tuple[MaskRule, str, int]]]:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -68,16 +69,16 @@ def _file(path: Path, data: bytes, problems: list[Problem]) -> tuple[list[Rule],
         return [], []
     section = Section(str(path), document, problems, "a policy file")
     rules = [rule for item in section.sections("rules") if (rule := _rule(item))]
-    masks = [mask for item in section.sections("masking") if (mask := _mask(item))]
+    masks = [(mask, item.file, item.line("name")) for item in section.sections("masking") if (mask := _mask(item))]
     section.finish()
     return rules, masks
 
 
-def _complain_of_twins(named: list[tuple[str, str, int]], problems: list[Problem]) -> None:
+def _complain_of_twins(what: str, named: list[tuple[str, str, int]], problems: list[Problem]) -> None:
     first: dict[str, tuple[str, int]] = {}
     for name, file, line in named:
         if name in first:
-            problems.append(Problem(file, line, f"another rule is named {name!r}: {first[name][0]}:{first[name][1]}"))
+            problems.append(Problem(file, line, f"another {what} is named {name!r}: {first[name][0]}:{first[name][1]}"))
         first.setdefault(name, (file, line))
 
 
@@ -120,21 +121,24 @@ def _one_of(item: Section, key: str, known: list[str], *, required: bool = False
 
 
 def _all_of(item: Section, key: str, known: Sequence[str]) -> tuple[str, ...]:
-    values = item.texts(key)
-    for value in values:
+    numbered = item.numbered_texts(key)
+    for line, value in numbered:
         if value not in known:
-            item.complain(key, f"{key!r} holds {value!r}", f"known: {', '.join(known)}")
-    return values
+            item.complain_at(line, f"{key!r} holds {value!r}", f"known: {', '.join(known)}")
+    return tuple(value for _, value in numbered)
 
 
 def _condition(item: Section) -> Condition | None:
-    expression = item.take("when", str, "")
-    if not expression:
+    expression: str | None = item.take("when", str, None)
+    if expression is None:
+        return None
+    if not expression.strip():
+        item.complain("when", "'when' is empty", "leave it out to match every command")
         return None
     try:
         return Condition(expression)
     except ConditionError as error:
-        item.complain("when", f"the condition {expression!r} does not hold up: {error}")
+        item.complain("when", f"the condition of {item.where} does not hold up: {error}", error.hint)
         return None
 
 
@@ -161,9 +165,13 @@ def _terms(item: Section, action: str) -> ReviewTerms | None:
         approvals=max(approvals, 1),
         timeout_s=timeout_s,
     )
-    for section in (reviewers, step, review):
-        if section is not None:
-            section.finish()
+    if reviewers is not None:
+        reviewers.finish()
+        if not reviewers.mapping:
+            step.complain("reviewers", "'reviewers' names nobody", "leave it out for any reviewer")
+    step.finish()
+    if step is not review:
+        review.finish()
     return terms
 
 
@@ -180,6 +188,8 @@ def _only_step(review: Section) -> Section:
     """The reviewers may stand in the review itself or in a list of one step."""
     steps = list(review.sections("steps"))
     if not steps:
+        if "steps" in review.mapping:
+            review.complain("steps", "'steps' holds no step")
         return review
     if len(steps) > 1:
         review.complain("steps", "several steps are not supported yet", "one step with the approvals that all of them need")
@@ -190,10 +200,11 @@ def _mask(item: Section) -> MaskRule | None:
     before = len(item.problems)
     name = item.take("name", str, "", required=True)
     item.where = f"mask rule {name!r}"
-    columns = item.texts("columns")
-    for column in columns:
+    numbered = item.numbered_texts("columns")
+    columns = tuple(column for _, column in numbered)
+    for line, column in numbered:
         if column.count(".") != 2 or not all(column.split(".")):
-            item.complain("columns", f"{column!r} does not name a column", "schema.table.column, where * may stand for any part")
+            item.complain_at(line, f"{column!r} does not name a column", "schema.table.column, where * may stand for any part")
     detect = _all_of(item, "detect", DETECTORS)
     if not columns and not detect:
         item.complain("", f"{item.where} masks nothing", "give it 'columns' or 'detect'")
@@ -212,7 +223,7 @@ def _operator(item: Section) -> str:
     name, options = next(iter(operator.items()))
     known = {"keep_first", "keep_last"} if name == "partial" else set()
     if not isinstance(options, Mapping) or set(options) - known:
-        item.complain("operator", f"operator {name!r} takes {', '.join(sorted(known)) or 'no options'}")
+        item.complain("operator", f"operator {name!r} takes {', '.join(sorted(known)) or 'no options'}", f"{{{name}: {{}}}}")
     elif any(not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 100 for value in options.values()):
         item.complain("operator", f"the options of {name!r} are whole numbers from 0 to 100")
     return json.dumps({name: options}, sort_keys=True, separators=(",", ":"))

@@ -1,13 +1,13 @@
 """Rules and what they say together. Pure."""
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from countersign.masking import MaskRule
 from countersign.model import Action, Command, Effect, Identity, ReviewTerms, Session, Target, Verdict
-from countersign.policy.cel import Condition, ConditionError, context_of
+from countersign.policy.cel import Condition, ConditionError, bind, context_of
 
 STRICTNESS = {Action.ALLOW: 0, Action.REVIEW: 1, Action.DENY: 2}
 
@@ -16,7 +16,8 @@ STRICTNESS = {Action.ALLOW: 0, Action.REVIEW: 1, Action.DENY: 2}
 class Rule:
     """One rule. Empty ``targets``, ``groups``, ``names``, ``kinds`` and ``effects`` match everything.
 
-    An allowing rule matches a command with an ``unknown`` effect only where ``effects`` lists ``unknown`` (I3).
+    An allowing rule matches a command with an ``unknown`` effect, or with none at all, which is as little understood,
+    only where ``effects`` lists ``unknown`` (I3).
     """
 
     name: str
@@ -32,15 +33,16 @@ class Rule:
     file: str = ""
     line: int = 0
 
-    def matches(self, identity: Identity, target: Target, command: Command, context: Mapping[str, Any]) -> bool:
+    def matches(self, identity: Identity, target: Target, command: Command, bound: Any) -> bool:
         """Raises ``ConditionError``."""
-        if self.action is Action.ALLOW and Effect.UNKNOWN in command.effects and Effect.UNKNOWN.value not in self.effects:
+        not_understood = not command.effects or Effect.UNKNOWN in command.effects
+        if self.action is Action.ALLOW and not_understood and Effect.UNKNOWN.value not in self.effects:
             return False
         if self.targets and not any(fnmatch.fnmatchcase(target.name, pattern) for pattern in self.targets):
             return False
         if not self._is_subject(identity) or (self.effects and not self._has_effect(command)):
             return False
-        return self.condition is None or self.condition.holds(context)
+        return self.condition is None or self.condition.holds(bound)
 
     def _is_subject(self, identity: Identity) -> bool:
         if not (self.groups or self.names or self.kinds):
@@ -67,19 +69,20 @@ class Policy:
 
     def decide(self, identity: Identity, target: Target, session: Session, command: Command) -> Verdict:
         """The verdict on one command. Never raises: a condition that fails denies, in its rule's name."""
-        context = context_of(identity, target, session, command)
-        verdict = self._strictest(self.rules, identity, target, command, context)
-        verdict = verdict or self._strictest(self.defaults, identity, target, command, context)
+        try:
+            bound = bind(context_of(identity, target, session, command))
+        except ConditionError:
+            return Verdict(Action.DENY, "policy-error", "the policy could not read this command", policy_digest=self.digest)
+        verdict = self._strictest(self.rules, identity, target, command, bound)
+        verdict = verdict or self._strictest(self.defaults, identity, target, command, bound)
         return verdict or Verdict(Action.DENY, "no-rule", "no rule matches this command", policy_digest=self.digest)
 
-    def _strictest(
-        self, rules: Sequence[Rule], identity: Identity, target: Target, command: Command, context: Mapping[str, Any]
-    ) -> Verdict | None:
+    def _strictest(self, rules: Sequence[Rule], identity: Identity, target: Target, command: Command, bound: Any) -> Verdict | None:
         best: Rule | None = None
         for rule in rules:
             # A rule that cannot change the verdict any more is asked all the same: its error must deny.
             try:
-                matched = rule.matches(identity, target, command, context)
+                matched = rule.matches(identity, target, command, bound)
             except ConditionError:
                 message = f"the condition of rule {rule.name!r} could not be evaluated"
                 return Verdict(Action.DENY, rule.name, message, policy_digest=self.digest)

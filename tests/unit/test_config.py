@@ -1,0 +1,244 @@
+import hashlib
+import os
+
+import pytest
+
+from countersign.config import ConfigError, Listen, Upstream, is_loopback, load_config
+
+TARGET = """targets:
+  - name: shop
+    type: postgres
+    listen: 127.0.0.1:6432
+    upstream:
+      host: db.internal
+      user: app
+"""
+HUNTER = "hunter2-literal"
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHOP_PASSWORD", "from-the-environment")
+    monkeypatch.delenv("NOT_SET", raising=False)
+
+    def load(text):
+        (tmp_path / "countersign.yaml").write_text(text)
+        return load_config(tmp_path / "countersign.yaml")
+
+    return load
+
+
+@pytest.fixture
+def refused(load, tmp_path):
+    def refused(text):
+        with pytest.raises(ConfigError) as caught:
+            load(text)
+        return str(caught.value).replace(f"{tmp_path}/", "").replace("countersign.yaml:", "")
+
+    return refused
+
+
+def test_the_least_configuration_and_its_defaults(load, tmp_path):
+    config = load(TARGET)
+    assert config.store_path == tmp_path / "countersign.db"
+    assert config.recordings_path == tmp_path / "recordings"
+    assert config.admin_socket == tmp_path / "countersign.sock"
+    assert config.console == Listen("127.0.0.1", 8420)
+    assert config.targets[0].upstream == Upstream("db.internal", 5432, "app", None, "verify-full", None)
+    assert config.targets[0].tls is None
+    assert [rule.name for rule in config.policy.defaults] == ["default-reads", "default-review"]
+    assert config.policy.rules == ()
+    assert config.warnings == ()
+    assert config.config_digest == hashlib.sha256((tmp_path / "countersign.yaml").read_bytes()).hexdigest()
+
+
+def test_everything_is_relative_to_the_file_and_not_to_where_one_stands(load, tmp_path, monkeypatch):
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "a.yaml").write_text("rules: [{name: a, action: deny}]")
+    (tmp_path / "policies" / "b.yaml").write_text("rules: [{name: b, action: deny}]")
+    monkeypatch.chdir("/")
+    config = load(
+        "store: sqlite:///data/x.db\nrecordings: file:///var/rec\nadmin_socket: run/s\npolicies: [policies/*.yaml, policies/a.yaml]\n"
+        + TARGET
+    )
+    assert config.store_path == tmp_path / "data/x.db"
+    assert str(config.recordings_path) == "/var/rec"
+    assert config.admin_socket == tmp_path / "run/s"
+    assert [rule.name for rule in config.policy.rules] == ["a", "b"]
+    assert load("store: sqlite:////var/x.db\npolicies: []\n" + TARGET).store_path.as_posix() == "/var/x.db"
+    assert len(load(f"policies: ['{tmp_path}/policies/*.yaml']\n" + TARGET).policy.rules) == 2
+
+
+@pytest.mark.parametrize(
+    ("host", "tls"),
+    [
+        ("localhost", "disable"),
+        ("127.0.0.1", "disable"),
+        ("'::1'", "disable"),
+        ("/run/postgresql", "disable"),
+        ("127.evil.example", "verify-full"),
+        ("10.0.0.1", "verify-full"),
+    ],
+)
+def test_tls_to_the_server_is_left_out_on_this_machine_only(load, host, tls):
+    assert load(TARGET.replace("db.internal", host)).targets[0].upstream.tls == tls
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("localhost", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("/run/x", True),
+        ("127.0.0.1.example", False),
+        ("127.", False),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("", False),
+        ("*", False),
+    ],
+)
+def test_loopback_is_an_address_and_not_how_a_name_begins(host, loopback):
+    assert is_loopback(host) is loopback
+
+
+def with_upstream(line):
+    return TARGET + f"      {line}\n"
+
+
+def with_target(line):
+    return TARGET + f"    {line}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "1: the configuration is a mapping"),
+        ("- x\n", "1: the configuration is a mapping"),
+        ("store: sqlite:///x\n", "1: the configuration needs 'targets'"),
+        ("\ntargets: []\n", "2: there are no targets"),
+        ("\ntargets: {}\n", "2: 'targets' must be a list"),
+        ("targets:\n  - shop\n", "2: every item of 'targets' must be a mapping"),
+        (TARGET + "polices: []\n", "8: unknown key 'polices' in the configuration (hint: did you mean 'policies'?)"),
+        (TARGET + "store: postgresql+asyncpg://a:hunter2-literal@h/d\n", "8: 'store' is 'postgresql+asyncpg', which is no store (hint: PostgreSQL stores are not supported yet)"),
+        (TARGET + "store: postgresql://h/d?password=hunter2-literal\n", "8: 'store' is 'postgresql'"),
+        (TARGET + "store: 'sqlite:///'\n", "8: 'store' is 'sqlite'"),
+        (TARGET + "store: x.db\n", "8: 'store' is 'x.db'"),
+        (TARGET + "recordings: s3://key:hunter2-literal@bucket\n", "8: 'recordings' is 's3'"),
+        (TARGET + "recordings: file://\n", "8: 'recordings' is 'file'"),
+        (TARGET + "console:\n  listen: 0.0.0.0:8420\n", "9: the console listens on loopback only"),
+        (TARGET + "console:\n  listen: 127.evil.example:8420\n", "9: the console listens on loopback only"),
+        (TARGET + "console:\n  port: 1\n  listen: 127.0.0.1:1\n", "9: unknown key 'port' in console"),
+        (TARGET + "console: {listen: 127.0.0.1:6432}\n", "4: the console listens on this address"),
+        (TARGET + "policies:\n  - 'p*.yaml'\n  - none/*.yaml\n", "10: no file matches 'none/*.yaml'"),
+        (TARGET + "policies:\n  - '**x'\n", "9: no file matches '**x'"),
+        (TARGET.replace("name: shop", "name: Shop"), "2: 'Shop' is no name (hint: lower-case letters, digits, '_' and '-')"),
+        (TARGET.replace("name: shop", "name: ''"), "2: 'name' is empty"),
+        (TARGET.replace("type: postgres", "type: mysql"), "3: unknown target type 'mysql' (hint: supported: postgres)"),
+        (TARGET.replace("type: postgres", "type: ''"), "3: 'type' is empty"),
+        (TARGET.replace("listen: 127.0.0.1:6432", "listen: '6432'"), "4: 'listen' is '6432' (hint: an address such as"),
+        (TARGET.replace("6432", "65536"), "4: 'listen' is '127.0.0.1:65536'"),
+        (TARGET.replace("6432", "²"), "4: 'listen' is '127.0.0.1:²'"),
+        (TARGET.replace("6432", "065535000"), "4: 'listen' is '127.0.0.1:065535000'"),
+        (TARGET.replace("6432", "9" * 5000), "4: 'listen' is '127.0.0.1:9"),
+        (TARGET.replace("127.0.0.1", "/tmp"), "4: 'listen' is '/tmp:6432'"),
+        (TARGET.replace("127.0.0.1", "0.0.0.0"), "4: a target that listens beyond loopback needs 'tls'"),
+        (TARGET.replace("127.0.0.1", "127.evil.example"), "4: a target that listens beyond loopback needs 'tls'"),
+        (TARGET.replace("host: db.internal", "host: ''"), "6: 'host' is empty"),
+        (TARGET.replace("      host: db.internal\n", ""), "6: upstream needs 'host'"),
+        (TARGET.replace("user: app", "user: ''"), "7: 'user' is empty"),
+        (with_upstream("port: 0"), "8: 0 is no port"),
+        (with_upstream("port: '5432'"), "8: 'port' must be a whole number"),
+        (with_upstream("tls: prefer"), "8: 'tls' is 'prefer' (hint: one of disable, require, verify-full)"),
+        (with_upstream("tls: off"), "8: 'tls' must be text"),
+        (with_upstream("ca_file: none.pem"), "8: there is no file none.pem"),
+        (with_upstream("pasword: env:SHOP_PASSWORD"), "8: unknown key 'pasword' in upstream (hint: did you mean 'password'?)"),
+        (with_upstream("password: hunter2-literal"), "8: a password does not stand in the configuration (hint: env:NAME or file:PATH)"),
+        (with_upstream("password: ''"), "8: a password does not stand in the configuration"),
+        (with_upstream("password: 'env:'"), "8: a password does not stand in the configuration"),
+        (with_upstream("password: 12345"), "8: 'password' must be env:NAME or file:PATH"),
+        (with_upstream("password: *hunter2-literal"), "8: not valid YAML: a value that begins with '*' must be quoted"),
+        (with_upstream("password: env:NOT_SET"), "8: the environment variable NOT_SET is not set"),
+        (with_upstream("password: file:none"), "8: there is no file none"),
+        (with_upstream("password: file:" + "x" * 300), "8: there is no file xxx"),
+        (with_target("labels: [x]"), "8: 'labels' must be a mapping"),
+        (with_target("labels:\n      env: prod\n      tier: 1"), "10: 'tier' must be text"),
+        (with_target("tls:\n      cert_file: c.pem"), "9: tls needs 'key_file'"),
+        (TARGET.replace("    upstream:\n      host: db.internal\n      user: app\n", ""), "2: target 'shop' needs 'upstream'"),
+    ],
+)  # fmt: skip
+def test_each_problem_is_told_with_its_line_and_never_a_secret(refused, tmp_path, text, told):
+    (tmp_path / "p.yaml").write_text("")
+    found = refused(text).splitlines()
+    assert any(line.startswith(told) for line in found), found
+    assert HUNTER not in "".join(found)
+
+
+def test_problems_of_the_configuration_and_of_its_policies_come_together(refused, tmp_path):
+    (tmp_path / "p.yaml").write_text("rules:\n  - {name: a, action: x}\n")
+    told = refused("store: nowhere\npolicies: [p.yaml]\n" + TARGET)
+    assert "1: 'store' is" in told
+    assert "p.yaml:2: 'action' is 'x'" in told
+
+
+def test_names_and_addresses_are_given_once(refused):
+    twin = TARGET.removeprefix("targets:\n")
+    told = refused(TARGET + twin).splitlines()
+    assert told == ["8: another target is named 'shop'", "10: another target listens on this address"]
+
+
+def test_port_0_may_be_given_often(load):
+    first = TARGET.replace("6432", "0")
+    assert len(load(first + first.removeprefix("targets:\n").replace("shop", "other")).targets) == 2
+
+
+def test_listening_beyond_loopback_takes_a_certificate(load, tmp_path):
+    for name in ("c.pem", "k.pem"):
+        (tmp_path / name).write_text("x")
+        (tmp_path / name).chmod(0o600)
+    beyond = TARGET.replace("127.0.0.1:6432", "'[::]:6432'") + "    tls: {cert_file: c.pem, key_file: k.pem}\n"
+    config = load(beyond)
+    assert config.targets[0].listen == Listen("::", 6432)
+    assert config.warnings == ()
+    (tmp_path / "k.pem").chmod(0o644)
+    assert load(beyond).warnings == (f"{tmp_path}/k.pem can be read by others than its owner",)
+
+
+def test_a_secret_is_read_when_it_is_needed_and_shown_never(load, monkeypatch):
+    config = load(with_upstream("password: env:SHOP_PASSWORD"))
+    secret = config.targets[0].upstream.password
+    assert secret.reveal() == "from-the-environment"
+    assert (repr(secret), str(secret)) == ("***", "***")
+    assert "from-the-environment" not in repr(config)
+    monkeypatch.setitem(os.environ, "SHOP_PASSWORD", "rotated")
+    assert secret.reveal() == "rotated"
+
+
+def test_a_secret_file_loses_its_line_end_and_should_be_closed_to_others(load, tmp_path):
+    (tmp_path / "pw").write_text(" s3cret \n")
+    (tmp_path / "pw").chmod(0o644)
+    config = load(with_upstream("password: file:pw"))
+    assert config.targets[0].upstream.password.reveal() == " s3cret "
+    assert config.warnings == (f"{tmp_path}/pw can be read by others than its owner",)
+    (tmp_path / "pw").chmod(0o600)
+    assert load(with_upstream("password: file:pw")).warnings == ()
+
+
+def test_nothing_is_expanded(load):
+    assert load(TARGET.replace("user: app", "user: ${SHOP_PASSWORD}")).targets[0].upstream.user == "${SHOP_PASSWORD}"
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda p: None, "cannot be read"),
+        (lambda p: p.mkdir(), "cannot be read"),
+        (lambda p: p.write_bytes(b"\xff"), "is not UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path, make, told):
+    path = tmp_path / "countersign.yaml"
+    make(path)
+    with pytest.raises(ConfigError, match=told):
+        load_config(path)
