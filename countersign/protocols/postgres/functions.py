@@ -7,7 +7,7 @@ values, or changes settings. What is not on the list is unknown. ``REFUSED`` say
 
 HARMLESS = frozenset(
     """
-    abs acos acosd acosh age area array_agg array_append array_cat array_dims array_fill array_length array_lower array_ndims
+    abs aclcontains acldefault aclexplode acos acosd acosh age area array_agg array_append array_cat array_dims array_fill array_length array_lower array_ndims
     array_position array_positions array_prepend array_remove array_replace array_reverse array_sort array_to_json
     array_to_string array_upper ascii asin asind asinh atan atan2 atan2d atand atanh avg any_value bit_and bit_count bit_length
     bit_or bit_xor bool_and bool_or bound_box box btrim cardinality casefold cbrt ceil ceiling center char_length
@@ -96,6 +96,19 @@ REFUSED = {
     "pg_current_xact_id": "uses up a transaction id",
     "txid_current": "uses up a transaction id",
 }
+
+SILENT = frozenset(
+    """
+    currval lastval nextval setval pg_sleep pg_sleep_for pg_sleep_until set_config pg_notify pg_terminate_backend pg_cancel_backend
+    pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock pg_advisory_unlock_all pg_advisory_unlock_shared
+    pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_try_advisory_lock pg_try_advisory_lock_shared pg_try_advisory_xact_lock
+    pg_try_advisory_xact_lock_shared pg_current_xact_id pg_current_xact_id_if_assigned pg_export_snapshot txid_current
+    txid_current_if_assigned txid_current_snapshot lo_create lo_creat lo_close lo_open lo_lseek lo_lseek64 lo_tell lo_tell64
+    lo_truncate lo_truncate64 lo_unlink lowrite lo_put lo_from_bytea pg_reload_conf pg_stat_clear_snapshot pg_listening_channels
+    pg_blocking_pids pg_isolation_test_session_is_blocked pg_is_wal_replay_paused pg_current_wal_lsn pg_last_wal_replay_lsn
+    """.split()
+)
+"""Built-in functions that are not harmless and yet answer nothing out of users' tables, so that masking need not fear their values."""
 
 TYPES = frozenset(
     """

@@ -12,7 +12,7 @@ from typing import Any
 import postgast
 
 from countersign.model import Effect, Statement
-from countersign.protocols.postgres.functions import HARMLESS, HARMLESS_SETTINGS, REFUSED, SENSITIVE_RELATIONS, TYPES
+from countersign.protocols.postgres.functions import HARMLESS, HARMLESS_SETTINGS, REFUSED, SENSITIVE_RELATIONS, SILENT, TYPES
 
 TEXT_LIMIT = 1 << 20
 CACHED_TEXT_LIMIT = 16 << 10
@@ -139,11 +139,16 @@ class Finding:
     functions: dict[str, None] = field(default_factory=dict)
     reasons: dict[str, None] = field(default_factory=dict)
     effects: set[Effect] = field(default_factory=set)
+    types: dict[str, None] = field(default_factory=dict)
+    """Types that are not built in."""
+    is_opaque: bool = False
+    """Something may read what the tree does not name, or change what it names into anything."""
 
-    def add(self, effect: Effect, reason: str) -> None:
-        """An effect beyond reading, and why."""
+    def add(self, effect: Effect, reason: str, *, opaque: bool = True) -> None:
+        """An effect beyond reading, and why. ``opaque``: only an unknown effect that may bring in other data."""
         self.effects.add(effect)
         self.reasons[reason] = None
+        self.is_opaque |= opaque and effect is Effect.UNKNOWN
 
 
 def inner(node: Any) -> tuple[str, Any]:
@@ -427,13 +432,14 @@ def _call(call: Any, found: Finding) -> None:
     if built_in and name in HARMLESS:
         return
     why = REFUSED.get(name, "is not on the list of harmless functions")
-    found.add(Effect.UNKNOWN, f"calls {'.'.join(parts)}, which {why}")
+    found.add(Effect.UNKNOWN, f"calls {'.'.join(parts)}, which {why}", opaque=not (built_in and name in SILENT))
 
 
 def _type(type_name: Any, found: Finding) -> None:
     parts = [inner(node)[1].sval for node in type_name.names]
     if parts and not (parts[-1].removeprefix("_") in TYPES and (len(parts) == 1 or parts[:-1] == ["pg_catalog"])):
-        found.add(Effect.UNKNOWN, f"casts to {'.'.join(parts)}, which may be a domain whose checks run anything")
+        found.types[parts[-1].removeprefix("_")] = None
+        found.add(Effect.UNKNOWN, f"casts to {'.'.join(parts)}, which may be a domain whose checks run anything", opaque=False)
 
 
 def _operator(names: Any, found: Finding) -> None:
