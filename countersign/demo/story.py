@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,17 +32,31 @@ class StoryError(Exception):
 def run(decide: str, directory: Path | None) -> int:
     """Tell the story; ``decide`` is approve, deny, timeout, or '' for the person at the terminal. Return the exit code."""
     folder = (directory or Path(tempfile.mkdtemp(prefix="countersign-demo-"))).absolute()
-    if folder.exists() and any(folder.iterdir()):
-        say(f"{folder} is not empty: choose another --dir")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        say(f"{folder} is not an empty folder: choose another --dir")
         return 1
-    folder.mkdir(parents=True, exist_ok=True)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _leave)  # else the database, the gateway and the crew would stay behind
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             Story(folder, decide, stack).tell()
-    except (StoryError, RuntimeError, OSError) as error:
-        say(f"\nThe story did not go as told: {error}")
+    except (StoryError, RuntimeError, OSError, subprocess.SubprocessError) as error:
+        say(f"\nThe story did not go as told: {error}\nWhat there is of it is in {folder}.")
         return 1
+    except (KeyboardInterrupt, SystemExit):
+        if directory is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     return 0
+
+
+def _leave(number: int, frame: object) -> None:
+    """Unwind, so that everything is stopped and removed; a second signal does not interrupt that."""
+    for other in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(other, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def say(text: str) -> None:
@@ -74,7 +90,7 @@ class Story:
         crew = self._start_crew(f"postgresql://crew:{key}@127.0.0.1:{port}/shop", model.url)
         review = self._await_review(crew)
         self._decide_on(review)
-        code = crew.wait(CREW_S)
+        code = crew.wait(CREW_S if self._decide else None)  # a person may take as long as the review lasts
         if code != 0:
             raise StoryError(f"the crew ended with exit code {code}")
         self._check(review["id"], database, model, before)
@@ -109,8 +125,14 @@ class Story:
             self._gateway.wait(20)
 
     def _start_crew(self, uri: str, model_url: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-W", "ignore", "-m", "countersign.demo.crew", uri, model_url]
-        crew = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self._folder)
+        command = [sys.executable, "-W", "ignore", "-m", "countersign.demo.crew", model_url]
+        state = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="countersign-crew-", ignore_cleanup_errors=True))
+        # The URI is not an argument: those, and so the key, show in every user's ps.
+        environment = os.environ | {"DATABASE_URL": uri, "TMPDIR": state}
+        crew = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self._folder, env=environment
+        )
+        self._stack.callback(crew.wait)
         self._stack.callback(crew.kill)
         self.lines: list[str] = []
 
