@@ -1,5 +1,6 @@
 """A PostgreSQL of one's own, from a wheel: for the demo and for tests. No system packages, a free port, nothing left behind."""
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -104,9 +105,11 @@ class DemoDatabase:
         """In the system's temporary folder, or in /tmp where that is too deep for a socket or closed to the server's user."""
         folder = self._new_folder(Path(tempfile.gettempdir()))
         socket_path = os.fsencode(folder / f".s.PGSQL.{self.port}.lock")
-        if len(socket_path) <= SOCKET_PATH_LIMIT_BYTES and self._can_enter(folder):
-            return folder
-        shutil.rmtree(folder)
+        with contextlib.ExitStack() as undo:
+            undo.callback(shutil.rmtree, folder)
+            if len(socket_path) <= SOCKET_PATH_LIMIT_BYTES and self._can_enter(folder):
+                undo.pop_all()
+                return folder
         return self._new_folder(Path("/tmp"))
 
     def _new_folder(self, parent: Path) -> Path:

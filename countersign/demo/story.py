@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from countersign.demo.database import DemoDatabase
 from countersign.demo.shop import CUSTOMERS, ORDERS, cancelled_orders, create_shop, secrets_of
 from countersign.demo.stub_model import StubModel
@@ -21,6 +24,7 @@ from countersign.demo.stub_model import StubModel
 TEMPLATES = Path(__file__).with_name("templates")
 PROGRAM = str(Path(sys.executable).with_name("countersign"))
 REASON = "cancelled orders are needed for the audit"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 START_S = 30.0
 CREW_S = 600.0
 
@@ -31,30 +35,36 @@ class StoryError(Exception):
 
 def run(decide: str, directory: Path | None) -> int:
     """Tell the story; ``decide`` is approve, deny, timeout, or '' for the person at the terminal. Return the exit code."""
+    _prepare_process()
     folder = (directory or Path(tempfile.mkdtemp(prefix="countersign-demo-"))).absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         say(f"{folder} is not an empty folder: choose another --dir")
         return 1
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
-            signal.signal(number, _leave)  # else the database, the gateway and the crew would stay behind
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             Story(folder, decide, stack).tell()
-    except (StoryError, RuntimeError, OSError, subprocess.SubprocessError) as error:
+    except (StoryError, RuntimeError, OSError, subprocess.SubprocessError, psycopg.Error) as error:
         say(f"\nThe story did not go as told: {error}\nWhat there is of it is in {folder}.")
         return 1
-    except (KeyboardInterrupt, SystemExit):
+    except SystemExit:
         if directory is None:
             shutil.rmtree(folder, ignore_errors=True)
         raise
     return 0
 
 
+def _prepare_process() -> None:
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]  # PGSERVICE, PGOPTIONS and the like are about another server
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _leave)  # else the database, the gateway and the crew would stay behind
+
+
 def _leave(number: int, frame: object) -> None:
     """Unwind, so that everything is stopped and removed; a second signal does not interrupt that."""
-    for other in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for other in SIGNALS:
         signal.signal(other, signal.SIG_IGN)
     sys.exit(128 + number)
 
@@ -160,7 +170,7 @@ class Story:
         return review
 
     def _decide_on(self, review: dict[str, Any]) -> None:
-        option = f"--config {self._config}"
+        program, option = shlex.quote(PROGRAM), f"--config {shlex.quote(str(self._config))}"
         if self._decide == "approve":
             say("   approving it")
             self._cli("reviews", "approve", review["id"])
@@ -171,9 +181,9 @@ class Story:
             say("   nobody decides, and it expires")
         else:
             say(f"   Your turn. In the browser: {self._cli('login').strip()}")
-            say(f"   Or here: {PROGRAM} reviews show {review['id']} {option}")
-            say(f"            {PROGRAM} reviews approve {review['id']} {option}")
-            say(f"            {PROGRAM} reviews deny {review['id']} --reason '{REASON}' {option}")
+            say(f"   Or here: {program} reviews show {review['id']} {option}")
+            say(f"            {program} reviews approve {review['id']} {option}")
+            say(f"            {program} reviews deny {review['id']} --reason '{REASON}' {option}")
 
     # -- what came of it
     def _check(self, review_id: str, database: DemoDatabase, model: StubModel, before: int) -> None:
@@ -200,7 +210,7 @@ class Story:
         record = next(r for r in json.loads(self._cli("reviews", "list", "--all", "--json")) if r["id"] == review_id)
         say(f"6. Everything is kept in {self._folder}. Where to look:")
         for words in (f"reviews show {review_id}", f"replay {record['session_id']}", "audit verify"):
-            say(f"   {PROGRAM} {words} --config {self._config}")
+            say(f"   {shlex.quote(PROGRAM)} {words} --config {shlex.quote(str(self._config))}")
 
     def _cli(self, *words: str) -> str:
         done = subprocess.run(
