@@ -64,9 +64,9 @@ class Transaction:
             values: list[object] = []
             chunk = entries[start : start + ROWS_A_STATEMENT]
             seq, previous = self.head
+            time = to_text(self._clock())
             for entry in chunk:
                 seq += 1
-                time = to_text(self._clock())
                 current = seal(entry, seq=seq, time=time, previous_hash=previous)
                 values += (seq, time, entry.kind, entry.body.decode(), previous, current)
                 previous = current
