@@ -55,7 +55,7 @@ def _reading(node: Any) -> OutputReading | None:
         case "query":
             found = Finding()
             walk(tree, frozenset(), found)
-            if Effect.UNKNOWN in found.effects:
+            if Effect.UNKNOWN in found.effects or found.called:
                 return None
             relations = frozenset(found.reads) | frozenset(found.writes)
             if kind != "select_stmt" or not _is_simple(tree):
