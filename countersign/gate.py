@@ -5,13 +5,13 @@ a ``Denial``. Whatever goes wrong inside is a denial with an id (I8). ``finished
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
-from countersign.audit import AuditLog
+from countersign.audit import AuditLog, AuditUnavailable
 from countersign.model import (
     Action,
     AuditEvent,
@@ -26,7 +26,7 @@ from countersign.model import (
 from countersign.model.permit import _MINT
 from countersign.policy import Policy
 from countersign.reviews.errors import ReviewConflict
-from countersign.reviews.service import Held, ReviewService, command_json
+from countersign.reviews.service import Held, ReviewService, command_json, parameters_json
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +59,20 @@ class Outcome:
     masked: tuple[tuple[str, int], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of every command of one shape in one session: the policy allows it, whatever its constants and parameters are.
+
+    ``event`` is the audit record's body but for what each command has of its own.
+    """
+
+    session: Session
+    policy: Policy
+    verdict: Verdict
+    command: Command
+    event: Mapping[str, object]
+
+
 class Gate:
     """Judges commands. ``policy`` answers the policy in force now."""
 
@@ -88,6 +102,39 @@ class Gate:
         except Exception as error:
             log.error("gate_failed", command_id=command_id, session_id=session.id, error=str(error), exc_info=True)
             return Denial(command_id, f"Countersign could not judge this command ({command_id}); it was not run")
+
+    def standing(self, session: Session, command: Command) -> Standing | None:
+        """Whether later commands of this one's shape may be admitted by ``admit_again``: only plain reads that the policy allows without
+        looking at a command's text."""
+        policy = self._policy()
+        if not command.is_plain_read or policy.looks_at_text:
+            return None
+        verdict = policy.decide(session.identity, session.target, session, command)
+        if verdict.action is not Action.ALLOW:
+            return None
+        return Standing(session, policy, verdict, command, _command_event(session, command, verdict, "", "").body)
+
+    def admit_again(self, session: Session, standing: Standing, command: Command) -> Permit | None:
+        """A permit for a command of a shape that stands, its record handed to the writer (I1); None where ``admit`` must judge it.
+
+        ``command`` differs from the one that stands in its bytes, text and parameters only: the caller sees to that.
+        """
+        if standing.session is not session or standing.policy is not self._policy() or command.effects != standing.command.effects:
+            return None
+        command_id = self._new_id("cmd")
+        digest = digest_of(session, command)
+        shown: Mapping[str, object] = standing.event["command"]  # type: ignore[assignment]  # as _command_event makes it
+        body = {
+            **standing.event,
+            "command_id": command_id,
+            "digest": digest,
+            "command": {**shown, "text": command.text, "parameters": parameters_json(command)},
+        }
+        try:
+            self._audit.hand_over(AuditEvent("command", body))
+        except AuditUnavailable:
+            return None
+        return _permit(command_id, session, digest)
 
     async def refuse(self, session: Session, command: Command, message: str) -> Denial:
         """Record and deny what the gateway itself does not let through, whatever the policy says."""
@@ -154,6 +201,15 @@ class Gate:
 
     async def finished(self, session: Session, permit: Permit, outcome: Outcome) -> None:
         """Record what became of a permitted command, and of its review. Never raises: the answer is on its way already."""
+        try:
+            self.record_outcome(session, permit, outcome)
+            if permit.review_id:
+                await self._reviews.finish(permit.review_id, ok=outcome.ok, outcome=outcome.summary)
+        except Exception as error:
+            log.error("outcome_not_recorded", command_id=permit.command_id, error=str(error))
+
+    def record_outcome(self, session: Session, permit: Permit, outcome: Outcome) -> None:
+        """The record of an outcome alone, for a command without a review. Never raises."""
         body: dict[str, object] = {
             "command_id": permit.command_id,
             "session_id": session.id,
@@ -168,8 +224,6 @@ class Gate:
         }
         try:
             self._audit.hand_over(AuditEvent("command.finished", body))
-            if permit.review_id:
-                await self._reviews.finish(permit.review_id, ok=outcome.ok, outcome=outcome.summary)
         except Exception as error:
             log.error("outcome_not_recorded", command_id=permit.command_id, error=str(error))
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -46,9 +47,17 @@ class DemoDatabase:
     """A running server with the database ``shop``, owned by the role ``app``, whose password is random.
 
     PostgreSQL refuses to run as root; for root it runs as ``nobody``, in a folder of its own under the system's temporary folder.
+    ``settings`` are server settings beside or instead of those that are made here.
     """
 
-    def __init__(self, *, auth: str = "scram-sha-256", major: int = 16, tls: tuple[Path, Path] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        auth: str = "scram-sha-256",
+        major: int = 16,
+        tls: tuple[Path, Path] | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.host = "127.0.0.1"
         self.user = USER
         self.database = DATABASE
@@ -62,7 +71,7 @@ class DemoDatabase:
             os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
             self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         try:
-            self._process = self._start(auth, tls)
+            self._process = self._start(auth, tls, settings or {})
             self._wait()
             self._create()
         except BaseException:
@@ -114,7 +123,7 @@ class DemoDatabase:
         except subprocess.CalledProcessError as error:
             raise RuntimeError(f"{Path(command[0]).name} failed: {error.stderr.strip()[-500:]}") from None
 
-    def _start(self, auth: str, tls: tuple[Path, Path] | None) -> subprocess.Popen[bytes]:
+    def _start(self, auth: str, tls: tuple[Path, Path] | None, more: Mapping[str, str]) -> subprocess.Popen[bytes]:
         password_file = self.folder / "superuser"
         password_file.write_text(self.password)
         password_file.chmod(0o644)
@@ -134,6 +143,7 @@ class DemoDatabase:
         }
         if tls is not None:
             settings |= self._tls_settings(tls)
+        settings |= more
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         log = (self.folder / "log").open("wb")
         with log:

@@ -9,7 +9,7 @@ Clock = Callable[[], datetime]
 
 def to_text(moment: datetime) -> str:
     """RFC 3339 in UTC with microseconds: sorts as it reads."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def from_text(text: str) -> datetime:

@@ -40,6 +40,8 @@ VARIABLES: dict[str, Any] = {
 
 _ENV = cel.NewEnv(variables=VARIABLES)
 _COMPILER_ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
+_TEXTUAL = re.compile(r"\b(text|statements|parameters)\b")
+"""What of a command differs between texts of one shape. Any mention counts, as a field, in a string or a comment."""
 NO_CONTAINER = " (in container '')"
 _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 
@@ -58,6 +60,7 @@ class Condition:
     def __init__(self, expression: str) -> None:
         """Raises ``ConditionError``."""
         self.expression = expression
+        self.looks_at_text = _TEXTUAL.search(expression) is not None
         try:
             self._program = _ENV.compile(expression)
         except Exception as error:  # the binding raises plain exceptions of several kinds

@@ -77,6 +77,11 @@ class Policy:
         verdict = verdict or self._strictest(self.defaults, identity, target, command, bound)
         return verdict or Verdict(Action.DENY, "no-rule", "no rule matches this command", policy_digest=self.digest)
 
+    @property
+    def looks_at_text(self) -> bool:
+        """True where a condition may tell commands of one shape apart by their constants."""
+        return any(rule.condition is not None and rule.condition.looks_at_text for rule in (*self.rules, *self.defaults))
+
     def _strictest(self, rules: Sequence[Rule], identity: Identity, target: Target, command: Command, bound: Any) -> Verdict | None:
         best: Rule | None = None
         for rule in rules:

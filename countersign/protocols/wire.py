@@ -32,6 +32,8 @@ class Wire(asyncio.Protocol):
         """Ends when the peer has closed its side or the connection broke."""
         self.on_connected: Callable[[], None] | None = None
         """Called once, when a listener's connection is made."""
+        self.intercept: Callable[[bytes], bool] | None = None
+        """Asked first about bytes that arrive while none wait; True where it has dealt with them."""
 
     # -- asyncio's side
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -42,6 +44,8 @@ class Wire(asyncio.Protocol):
             called()
 
     def data_received(self, data: bytes) -> None:
+        if self.intercept is not None and not self._chunks and self.intercept(data):
+            return
         self._chunks.append(data)
         self._size += len(data)
         self._arrived.set()
@@ -93,6 +97,18 @@ class Wire(asyncio.Protocol):
             self._paused = False
             self._open_transport().resume_reading()
         return data
+
+    def unread(self, data: bytes) -> None:
+        """Bytes that were intercepted after all wait to be received, ahead of any others."""
+        if data:
+            self._chunks.insert(0, data)
+            self._size += len(data)
+            self._arrived.set()
+
+    @property
+    def is_slow(self) -> bool:
+        """True while the peer takes less than it is sent."""
+        return not self._writable.is_set()
 
     def send(self, data: bytes) -> None:
         """Queue bytes for the peer; whole messages only, so that senders may interleave."""

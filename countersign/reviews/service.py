@@ -215,9 +215,14 @@ def command_json(command: Command) -> dict[str, object]:
             }
             for statement in command.statements
         ],
-        "parameters": [{"shown": parameter.shown, "is_null": parameter.raw is None} for parameter in command.parameters],
+        "parameters": parameters_json(command),
         "attributes": dict(command.attributes),
     }
+
+
+def parameters_json(command: Command) -> list[dict[str, object]]:
+    """The parameters in that form."""
+    return [{"shown": parameter.shown, "is_null": parameter.raw is None} for parameter in command.parameters]
 
 
 def client_json(session: Session) -> dict[str, object]:

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import orjson
 from sqlalchemy import Connection, select
 
+from countersign.audit import Encoded, encode
 from countersign.model import AuditEvent, AuditRecord
 from countersign.store import schema
-from countersign.store.database import Database
+from countersign.store.database import Database, StoreError
 
 PAGE = 5_000
 
@@ -20,11 +21,11 @@ class StoredAuditLog:
 
     async def append(self, event: AuditEvent) -> None:
         """Return once the record is committed. Raises ``AuditUnavailable``."""
-        await self._database.write(lambda transaction: transaction.append([event]))
+        await self._database.write(_encoded(event))
 
     def hand_over(self, event: AuditEvent) -> None:
         """Give the record to the writer. Raises ``AuditUnavailable``."""
-        self._database.hand_over(lambda transaction: transaction.append([event]))
+        self._database.hand_over(_encoded(event))
 
     def records(self, *, after: int = 0) -> Iterator[AuditRecord]:
         """Every record in order, read page by page."""
@@ -35,6 +36,14 @@ class StoredAuditLog:
     async def latest(self, limit: int, *, kind: str = "") -> list[AuditRecord]:
         """The newest records, newest first."""
         return await self._database.read(lambda connection: _latest(connection, limit, kind))
+
+
+def _encoded(event: AuditEvent) -> Encoded:
+    """Encoded by the caller, who thereby hears at once of a body that cannot be recorded."""
+    try:
+        return encode(event)
+    except ValueError as error:
+        raise StoreError(f"the record of {event.kind!r} cannot be encoded: {error}") from error
 
 
 def _page(connection: Connection, after: int) -> list[AuditRecord]:

@@ -1,31 +1,43 @@
 """One SQLite file and the thread that writes it.
 
-Jobs handed to ``write`` run in order, many to a transaction (group commit); each has a savepoint of its own, so one that
-fails takes nothing else with it. A job's future ends only after the commit that holds it is on disk (``synchronous=FULL``).
+Work handed over is done in order, much of it to a transaction (group commit). Audit records go in many to a statement: each
+statement gives up the interpreter's lock and has to win it back, which costs more than the row. A job, which may do anything, has
+a savepoint of its own, so that one that fails takes nothing else with it. Whoever waits goes on only after the commit that holds
+their work is on disk (``synchronous=FULL``); work that nobody waits for may gather for ``GATHER_S``.
 """
 
 import asyncio
+import contextlib
 import os
-import queue
 import secrets
+import sqlite3
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import orjson
-from sqlalchemy import Connection, Engine, create_engine, event, func, select, text
+import structlog
+from sqlalchemy import Connection, Engine, create_engine, event, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from countersign.audit import GENESIS, AuditUnavailable, link
-from countersign.model import AuditEvent, AuditRecord
+from countersign.audit import GENESIS, AuditUnavailable, Encoded, encode, seal
+from countersign.model import AuditEvent
 from countersign.model.clock import Clock, to_text
 from countersign.store import schema
 
+log = structlog.get_logger(__name__)
+
 T = TypeVar("T")
-BATCH = 512
+BATCH = 2_048
+"""How much work goes into one transaction."""
 BACKLOG = 20_000
+"""How much may wait before no more is taken."""
+GATHER_S = 0.01
+"""How long work that nobody waits for lets more come. With the commit itself it must stay well below the 50 ms of I1."""
+RETRY_S = 0.2
+ROWS_A_STATEMENT = 64
+"""Also bounds how long the writer keeps the event loop from the interpreter's lock: less than a millisecond."""
 
 
 class StoreError(AuditUnavailable):
@@ -35,35 +47,43 @@ class StoreError(AuditUnavailable):
 class Transaction:
     """What a job works with: a connection inside the writer's transaction, and the log's end."""
 
-    def __init__(self, connection: Connection, head: tuple[int, str], clock: Clock) -> None:
+    def __init__(self, connection: Connection, clock: Clock) -> None:
+        """Reads the log's end, which may have moved: a CLI working beside the gateway writes too."""
         self.connection = connection
-        self.head = head
+        self._raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
         self._clock = clock
+        self.head: tuple[int, str] = self._raw.execute(READ_HEAD).fetchone() or (0, GENESIS)
 
-    def append(self, events: list[AuditEvent] | tuple[AuditEvent, ...]) -> None:
+    def append(self, events: Sequence[AuditEvent]) -> None:
         """Chain events to the log's end, in order."""
-        rows = []
-        for entry in events:
+        self.append_encoded([encode(event) for event in events])
+
+    def append_encoded(self, entries: Sequence[Encoded]) -> None:
+        """The same for events that are encoded already."""
+        for start in range(0, len(entries), ROWS_A_STATEMENT):
+            values: list[object] = []
+            chunk = entries[start : start + ROWS_A_STATEMENT]
             seq, previous = self.head
-            record = link(entry, seq=seq + 1, time=to_text(self._clock()), previous_hash=previous)
-            rows.append(_row(record))
-            self.head = (record.seq, record.hash)
-        if rows:
-            self.connection.execute(schema.audit_records.insert(), rows)
+            for entry in chunk:
+                seq += 1
+                time = to_text(self._clock())
+                current = seal(entry, seq=seq, time=time, previous_hash=previous)
+                values += (seq, time, entry.kind, entry.body.decode(), previous, current)
+                previous = current
+            self._raw.execute(INSERTS[len(chunk)], values)
+            self.head = (seq, previous)
 
 
-def _row(record: AuditRecord) -> dict[str, object]:
-    return {
-        "seq": record.seq,
-        "time": record.time,
-        "kind": record.kind,
-        "body": orjson.dumps(record.body, option=orjson.OPT_SORT_KEYS).decode(),
-        "previous_hash": record.previous_hash,
-        "hash": record.hash,
-    }
-
+INSERT = "INSERT INTO audit_records (seq, time, kind, body, previous_hash, hash) VALUES "
+INSERTS = [INSERT + ",".join(["(?,?,?,?,?,?)"] * rows) for rows in range(ROWS_A_STATEMENT + 1)]
+"""The statement for each number of rows."""
+READ_HEAD = "SELECT seq, hash FROM audit_records ORDER BY seq DESC LIMIT 1"
 
 Job = Callable[[Transaction], Any]
+Work = Job | Encoded
+Waiting = tuple[Work, asyncio.Future[Any] | None]
+"""Work, and what to tell when it is on disk; None where nobody waits."""
+Result = tuple[asyncio.Future[Any], Any, BaseException | None]
 
 
 class Database:
@@ -72,7 +92,10 @@ class Database:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
-        self._jobs: queue.SimpleQueue[tuple[Job, Future[Any]] | None] = queue.SimpleQueue()
+        self._queue: deque[Waiting] = deque()
+        self._filled = threading.Event()
+        self._urgent = threading.Event()
+        self._closing = threading.Event()
         self._failure = ""
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -93,27 +116,34 @@ class Database:
             raise StoreError(f"the store {path} cannot be opened: {_cause(error)}") from error
         return cls(engine, clock)
 
-    def hand_over(self, job: Job) -> Future[Any]:
-        """Give a job to the writer without waiting. Raises ``StoreError`` where the last batch failed or many wait."""
+    def hand_over(self, work: Work) -> None:
+        """Give work to the writer without waiting. Raises ``StoreError`` where the last batch failed or much waits.
+
+        An audit record that was taken is kept until it is written, however often the store fails.
+        """
         if self._failure:
             # Let one job through so that the store can prove itself well again, and refuse this one.
-            self._jobs.put((lambda _: None, Future()))
+            self._put((lambda _: None, None))
             raise StoreError(f"the store does not take writes: {self._failure}")
-        if self._jobs.qsize() > BACKLOG:
+        if len(self._queue) > BACKLOG:
             raise StoreError("the store is too far behind")
-        future: Future[Any] = Future()
-        self._jobs.put((job, future))
-        return future
+        self._put((work, None))
 
-    async def write(self, job: Callable[[Transaction], T]) -> T:
-        """Run a job in the writer; return after its commit. Raises ``StoreError`` or what the job raises.
+    async def write(self, work: Callable[[Transaction], T] | Encoded) -> T:
+        """Do work in the writer; return after its commit. Raises ``StoreError`` or what the job raises.
 
-        A caller that is cancelled stops waiting; the job is done all the same.
+        A caller that is cancelled stops waiting; the work is done all the same.
         """
-        future: Future[Any] = Future()
-        self._jobs.put((job, future))
-        result: T = await asyncio.shield(asyncio.wrap_future(future))
-        return result
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._put((work, future))
+        return await future
+
+    def _put(self, waiting: Waiting) -> None:
+        self._queue.append(waiting)
+        if not self._filled.is_set():
+            self._filled.set()
+        if (waiting[1] is not None or len(self._queue) > BATCH) and not self._urgent.is_set():
+            self._urgent.set()
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run a query on a connection of its own. Raises ``StoreError``."""
@@ -142,51 +172,67 @@ class Database:
 
     def close(self) -> None:
         """Write what is waiting and close the file."""
-        self._jobs.put(None)
+        self._closing.set()
+        self._urgent.set()
+        self._filled.set()
         self._thread.join()
         self._engine.dispose()
 
     # -- the writer thread
     def _run(self) -> None:
-        last = False
-        while not last:
-            batch, last = self._next_batch()
-            if batch:
-                self._commit(batch)
+        closing = False
+        while not closing:
+            self._filled.wait()
+            self._urgent.wait(GATHER_S)
+            closing = self._closing.is_set()
+            # Cleared ahead of the look into the queue: what is put in behind it rings again.
+            self._filled.clear()
+            self._urgent.clear()
+            for _ in range(0, len(self._queue), BATCH):
+                batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]
+                if not self._commit(batch):
+                    self._keep(batch, closing)
+                    break
 
-    def _next_batch(self) -> tuple[list[tuple[Job, Future[Any]]], bool]:
-        batch: list[tuple[Job, Future[Any]]] = []
-        item = self._jobs.get()
-        while item is not None:
-            if item[1].set_running_or_notify_cancel():
-                batch.append(item)
-            if len(batch) >= BATCH:
-                return batch, False
-            try:
-                item = self._jobs.get_nowait()
-            except queue.Empty:
-                return batch, False
-        return batch, True
-
-    def _commit(self, batch: list[tuple[Job, Future[Any]]]) -> None:
-        results: list[tuple[Future[Any], Any, BaseException | None]] = []
+    def _commit(self, batch: list[Waiting]) -> bool:
+        results: list[Result] = []
         try:
             with self._engine.begin() as connection:
-                # The end is read again in each transaction: a CLI working beside the gateway may have written too.
-                transaction = Transaction(connection, _read_head(connection), self._clock)
-                results = [(future, *_attempt(transaction, job)) for job, future in batch]
-        except Exception as error:  # whatever broke the commit broke every job of the batch
+                _do(Transaction(connection, self._clock), batch, results)
+        except Exception as error:  # whatever broke the commit broke all the work of the batch
             self._failure = _cause(error)
             failure = StoreError(f"the store does not take writes: {self._failure}")
-            for _, future in batch:
-                future.set_exception(failure)
-            return
+            _tell([(future, None, failure) for _, future in batch if future is not None])
+            return False
         self._failure = ""
-        for future, value, problem in results:
-            if problem is None:
-                future.set_result(value)
-            else:
-                future.set_exception(problem)
+        _tell(results)
+        return True
+
+    def _keep(self, batch: list[Waiting], closing: bool) -> None:
+        """Records that nobody waits for are of commands that run already: try again rather than lose them."""
+        kept = [waiting for waiting in batch if waiting[1] is None and isinstance(waiting[0], Encoded)]
+        if closing:
+            log.error("audit_records_lost", records=len(kept), cause=self._failure)
+        elif kept:
+            self._queue.extendleft(reversed(kept))
+            self._closing.wait(RETRY_S)
+            self._filled.set()
+
+
+def _do(transaction: Transaction, batch: list[Waiting], results: list[Result]) -> None:
+    """All of a batch in order, neighbouring records together."""
+    entries: list[Encoded] = []
+    for work, future in batch:
+        if isinstance(work, Encoded):
+            entries.append(work)
+            value, problem = None, None
+        else:
+            transaction.append_encoded(entries)
+            entries.clear()
+            value, problem = _attempt(transaction, work)
+        if future is not None:
+            results.append((future, value, problem))
+    transaction.append_encoded(entries)
 
 
 def _attempt(transaction: Transaction, job: Job) -> tuple[Any, BaseException | None]:
@@ -195,7 +241,7 @@ def _attempt(transaction: Transaction, job: Job) -> tuple[Any, BaseException | N
     try:
         value = job(transaction)
         savepoint.commit()
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:
         transaction.head = head
         savepoint.rollback()
         return None, StoreError(f"the store refused a change: {_cause(error)}")
@@ -206,12 +252,24 @@ def _attempt(transaction: Transaction, job: Job) -> tuple[Any, BaseException | N
     return value, None
 
 
-def _read_head(connection: Connection) -> tuple[int, str]:
-    table = schema.audit_records
-    row = connection.execute(
-        select(table.c.seq, table.c.hash).where(table.c.seq == select(func.max(table.c.seq)).scalar_subquery())
-    ).first()
-    return (row.seq, row.hash) if row else (0, GENESIS)
+def _tell(results: list[Result]) -> None:
+    """Wake those who wait, with one call into each event loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Result]] = {}
+    for result in results:
+        by_loop.setdefault(result[0].get_loop(), []).append(result)
+    for loop, told in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, told)
+
+
+def _resolve(results: list[Result]) -> None:
+    for future, value, problem in results:
+        if future.done():  # its caller was cancelled
+            continue
+        if problem is None:
+            future.set_result(value)
+        else:
+            future.set_exception(problem)
 
 
 def _on_connect(connection: Any, _record: object) -> None:

@@ -234,14 +234,53 @@ def test_copy_in_is_held_and_then_streams(gateway, direct, in_background):
     direct.execute("DELETE FROM orders WHERE status = 'loaded'")
 
 
-def test_copy_out_of_a_masked_target_is_refused_not_leaked(gateway):
+COPIES = ["customers", "customers (id, ssn, note)", "(SELECT id, ssn, lower(ssn), note FROM customers)"]
+
+
+@pytest.mark.parametrize("options", ["", "WITH (FORMAT csv, HEADER)", "WITH (FORMAT csv, FORCE_QUOTE *)", "WITH (FORMAT binary)"])
+@pytest.mark.parametrize("source", COPIES)
+def test_i5_copy_to_the_client_is_masked_in_every_format(gateway, direct, source, options):
+    sql = f"COPY {source} TO STDOUT {options}"
+    with gateway.connect() as connection, connection.cursor().copy(sql) as copy:
+        masked = b"".join(map(bytes, copy))
+    with direct.cursor().copy(sql) as copy:
+        original = b"".join(map(bytes, copy))
+    assert b"123-45-67" in original
+    assert b"123-45-67" not in masked
+    assert b"***-**-6711" in masked
+    assert b"4242" not in masked
+    if "binary" not in options:
+        assert masked.count(b"\n") == original.count(b"\n")
+
+
+def test_a_copy_of_what_is_not_there_is_the_servers_error(gateway):
     with gateway.connect() as connection:
-        with (
-            pytest.raises(psycopg.errors.InsufficientPrivilege, match="not masked yet"),
-            connection.cursor().copy("COPY customers TO STDOUT") as copy,
-        ):
+        with pytest.raises(psycopg.errors.UndefinedTable, match="nowhere"), connection.cursor().copy("COPY nowhere TO STDOUT") as copy:
             list(copy)
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_cursors_and_prepared_statements_of_sql_are_known_for_what_they_are(gateway):
+    with gateway.connect(autocommit=False) as connection:
+        connection.execute("DECLARE c CURSOR FOR SELECT upper(name), lower(ssn), count(*) OVER () FROM customers ORDER BY id")
+        assert connection.execute("FETCH 1 FROM c").fetchone() == ("CUSTOMER 1", "[redacted]", 20)
+        connection.execute("PREPARE p (int) AS SELECT upper(name), upper(ssn) FROM customers WHERE id = $1")
+        assert connection.execute("EXECUTE p (2)").fetchone() == ("CUSTOMER 2", "[redacted]")
+        connection.execute("DEALLOCATE p")
+
+
+def test_an_executed_write_is_held_and_its_reviewer_sees_the_statement(gateway, in_background, direct):
+    with gateway.connect() as connection:
+        held = in_background(connection, "PREPARE kill (int) AS DELETE FROM orders WHERE id = $1")
+        gateway.cli("reviews", "approve", gateway.pending()["id"])
+        held.join()
+        held = in_background(connection, "EXECUTE kill (60)")
+        review = gateway.pending()
+        assert "DELETE FROM orders" in review["command"]["text"]
+        assert review["command"]["effects"] == ["read", "write"] or review["command"]["effects"] == ["write"]
+        gateway.cli("reviews", "deny", review["id"], "--reason", "no")
+        held.join()
+    assert count(direct, "SELECT count(*) FROM orders WHERE id = 60") == 1
 
 
 def test_server_side_cursors_pipelines_and_prepared_statements_work(gateway):

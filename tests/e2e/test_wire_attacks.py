@@ -81,10 +81,13 @@ def test_malformed_messages_end_the_session_with_a_word(raw, attack):
     assert found[-1][0] == ""
 
 
-def test_a_function_call_is_refused_and_the_session_goes_on(raw):
-    raw.send(message(b"F", struct.pack(">IHHH", 2201, 0, 0, 0)))
-    kinds = [kind for kind, _ in raw.until_ready()]
-    assert kinds == ["E", "Z"]
+@pytest.mark.parametrize(("decision", "answers"), [("approve", ["V", "Z"]), ("deny", ["E", "Z"])])
+def test_a_function_call_is_held_like_anything_unknown(raw, gateway, decision, answers):
+    raw.send(message(b"F", struct.pack(">IHHH", 861, 0, 0, 0)))  # current_database()
+    review = gateway.pending()
+    assert review["command"]["effects"] == ["unknown"]
+    gateway.cli("reviews", decision, review["id"], *(["--reason", "no"] if decision == "deny" else []))
+    assert [kind for kind, _ in raw.until_ready() if kind != "N"] == answers
     raw.send(message(b"Q", b"SELECT 1\0"))
     assert [kind for kind, _ in raw.until_ready()] == ["T", "D", "C", "Z"]
 

@@ -6,12 +6,15 @@ tentative: an error throws away what was asked behind it, on the server and here
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, TypeVar
 
 from countersign._core import RowPlan
-from countersign.model import Denial, Permit
+from countersign.model import Command, Denial, Permit
+from countersign.protocols.postgres.copying import CopyFormat
+from countersign.protocols.postgres.naming import Use
 
 T = TypeVar("T")
 
@@ -27,6 +30,10 @@ class Names(Generic[T]):
         """What the name will stand for when the next message is run; None where it is not known."""
         return self._hoped[name] if name in self._hoped else self._held.get(name)
 
+    def get_held(self, name: bytes) -> T | None:
+        """What the server holds under the name now."""
+        return self._held.get(name)
+
     def hope(self, name: bytes, value: T | None) -> None:
         """A message that defines the name (or, with None, drops it) is on its way."""
         self._hoped[name] = value
@@ -37,6 +44,10 @@ class Names(Generic[T]):
             self._held.pop(name, None)
         else:
             self._held[name] = value
+
+    def held(self) -> list[T]:
+        """Everything that the server holds."""
+        return list(self._held.values())
 
     def settle(self) -> None:
         """The segment is over: what was not confirmed did not happen."""
@@ -51,44 +62,95 @@ class Names(Generic[T]):
                 names.pop(name, None)
 
 
-@dataclass(slots=True)
+class Cursors:
+    """The statements behind the cursors that SQL declared, as far as they are known."""
+
+    def __init__(self) -> None:
+        self._queries: dict[str, str] = {}
+
+    def get(self, name: str) -> str:
+        """The cursor's statement, '' where it is not known."""
+        return self._queries.get(name, "")
+
+    def declared(self, name: str, query: str) -> None:
+        """The server did DECLARE it."""
+        self._queries[name] = query
+
+    def forget(self, name: str = "") -> None:
+        """Hold a cursor, or every one, for unknown."""
+        if name:
+            self._queries.pop(name, None)
+        else:
+            self._queries.clear()
+
+
+@dataclass(slots=True, eq=False)
 class Prepared:
-    """A prepared statement as its Parse gave it."""
+    """A prepared statement as its Parse or PREPARE gave it. ``query`` is the statement itself, '' where it cannot be written down;
+    ``source`` what the server keeps as its text; ``age``: how many commands that may prepare unseen had been run in the session when it
+    was last known to be what it says."""
 
     sql: bytes
     parameter_types: list[int]
     raw: bytes
+    query: str = ""
+    source: bytes = b""
+    age: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
+class Learning:
+    """What a plain read teaches for the steady state: how its shape is described and masked."""
+
+    key: bytes
+    description: bytes = b""
+    names: list[str] = field(default_factory=list)
+    masked_by: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
 class Running:
     """A permitted command on its way through the target."""
 
     permit: Permit
-    sql: str
-    """The statement's text, or '' where it could not be read."""
+    command: Command
     started_s: float
+    sql: str = ""
+    """The command's text, or '' where it could not be read."""
+    statements: tuple[Use, ...] = ()
     schema_change: bool = False
+    learning: Learning | None = None
+    copies: list[tuple[RowPlan, CopyFormat]] = field(default_factory=list)
+    """The plans of the COPYs to the client that this command holds, in order."""
     rows: int = 0
     bytes_out: int = 0
     plan: RowPlan | None = None
+    hits: dict[str, int] = field(default_factory=dict)
     finished: bool = False
     tags: list[str] = field(default_factory=list)
     failure: tuple[str, str] = ("", "")
 
+    def count_hits(self, plan: RowPlan | None) -> None:
+        """Add what a plan has masked since it was asked last."""
+        for rule, count in plan.take_hits() if plan is not None else ():
+            self.hits[rule] = self.hits.get(rule, 0) + count
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, eq=False)
 class Portal:
     """A bound portal: permitted, with the row plan that its own description asks for."""
 
     running: Running
     plan: RowPlan | None = None
+    query: str = ""
+    """The statement that its rows come from, for FETCH."""
 
 
 class Asked(Enum):
     """What the server was asked, and so what it will answer."""
 
     QUERY = "Query"
+    CALL = "FunctionCall"
     PARSE = "Parse"
     BIND = "Bind"
     DESCRIBE = "Describe"
@@ -98,9 +160,11 @@ class Asked(Enum):
     SYNC = "Sync"
     REFUSED = "refused"
     """A statement of ours in place of a denied command: the server's error becomes the gateway's."""
+    OURS = "ours"
+    """A request of the gateway's own; the client does not see its answer."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Entry:
     """One request whose reply is due."""
 
@@ -113,9 +177,20 @@ class Entry:
     statement_index: int = 0
     is_simple: bool = False
     closes: bytes = b""
+    function_oid: int = 0
+    copy_index: int = 0
+    ends_with: bytes = b""
+    """Of a request of the gateway's own: the kinds of message that complete its answer."""
+    heard: Callable[[bytes], None] | None = None
+    """Called with every message that answers a request of the gateway's own, and with b'' where it will not be answered."""
+
+    @property
+    def ends_segment(self) -> bool:
+        """True for a Sync, the client's or ours: the server answers it whatever came before."""
+        return self.asked is Asked.SYNC or (self.asked is Asked.OURS and self.ends_with == b"Z")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Replies:
     """Requests in the order in which the server answers them."""
 
@@ -137,9 +212,13 @@ class Replies:
     def skip_to_sync(self) -> list[Entry]:
         """The server reported an error: it will not answer what lies ahead of the next Sync. Return what it left out."""
         left_out = []
-        while self.queue and self.queue[0].asked is not Asked.SYNC:
+        while self.queue and not self.queue[0].ends_segment:
             left_out.append(self.queue.popleft())
         return left_out
+
+    def next_sync_is_ours(self) -> bool:
+        """True where the request that failed belongs to a segment of the gateway's own."""
+        return next((entry.asked is Asked.OURS for entry in self.queue if entry.ends_segment), False)
 
     def drop_syncs(self) -> None:
         """The server reads copy data and ignores a Sync that was sent ahead of it (manual, "COPY Operations")."""

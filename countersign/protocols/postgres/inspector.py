@@ -272,7 +272,7 @@ def _copy(tree: Any) -> Statement:
 
 
 def _transaction(tree: Any) -> Statement:
-    name = _enum(tree, "kind")
+    name = enum(tree, "kind")
     words = name.removeprefix("TRANS_STMT_").replace("_", " ")
     if name in TWO_PHASE:
         return Statement(words, frozenset({ADMIN}), "two-phase commit", reasons=("leaves a transaction to other sessions",))
@@ -308,7 +308,7 @@ def _utility(kind: str, tree: Any) -> Statement:
         return Statement(name, frozenset({Effect.UNKNOWN}), "not understood", reasons=(f"{name} is not on the list of statements",))
     name, effects = known
     if kind == "drop_stmt":
-        name = "DROP " + _enum(tree, "remove_type").removeprefix("OBJECT_").replace("_", " ")
+        name = "DROP " + enum(tree, "remove_type").removeprefix("OBJECT_").replace("_", " ")
     writes = tuple(dict.fromkeys(_objects(tree)))
     reasons = tuple(f"{name} has the effect {effect}" for effect in sorted(effects - {Effect.READ, Effect.SESSION}))
     return Statement(name, effects, f"{name} {', '.join(writes)}".strip(), (), writes, (), None, reasons)
@@ -330,7 +330,8 @@ def _objects(tree: Any) -> Iterator[str]:
                     yield item.sval
 
 
-def _enum(tree: Any, name: str) -> str:
+def enum(tree: Any, name: str) -> str:
+    """The name of an enumeration field's value."""
     values = tree.DESCRIPTOR.fields_by_name[name].enum_type.values_by_number
     return str(values[getattr(tree, name)].name)
 

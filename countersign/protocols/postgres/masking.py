@@ -46,6 +46,8 @@ class CatalogColumn:
     schema: str
     table: str
     column: str
+    generated: bool = False
+    """Computed from others, so that COPY leaves it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class MaskedColumns:
     known: frozenset[int]
     known_names: frozenset[str]
     names: Mapping[str, frozenset[str]]
+    generated: frozenset[tuple[int, int]] = frozenset()
 
 
 @dataclass(slots=True)
@@ -99,6 +102,7 @@ def resolve(catalog: Catalog, rules: Sequence[MaskRule]) -> MaskedColumns:
         known=frozenset(by_table),
         known_names=frozenset(column.table for column in catalog.columns),
         names={table: frozenset(columns) for table, columns in names.items()},
+        generated=frozenset((column.table_oid, column.attribute) for column in catalog.columns if column.generated),
     )
 
 

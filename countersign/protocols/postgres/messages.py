@@ -103,3 +103,37 @@ def parse(name: bytes, sql: bytes) -> bytes:
 def describe_portal(name: bytes) -> bytes:
     """A Describe of a portal."""
     return message(b"D", b"P" + name + b"\0")
+
+
+def describe_statement(name: bytes) -> bytes:
+    """A Describe of a prepared statement."""
+    return message(b"D", b"S" + name + b"\0")
+
+
+def close_statement(name: bytes) -> bytes:
+    """A Close of a prepared statement."""
+    return message(b"C", b"S" + name + b"\0")
+
+
+def bind_texts(portal: bytes, statement: bytes, values: Sequence[bytes]) -> bytes:
+    """A Bind with text parameters, asking for text."""
+    parameters = b"".join(struct.pack(">i", len(value)) + value for value in values)
+    return message(
+        b"B", portal + b"\0" + statement + b"\0" + struct.pack(">HH", 0, len(values)) + parameters + struct.pack(">H", 0)
+    )
+
+
+def execute(portal: bytes) -> bytes:
+    """An Execute for all rows."""
+    return message(b"E", portal + b"\0" + struct.pack(">i", 0))
+
+
+def function_call_response(value: bytes | None) -> bytes:
+    """A FunctionCallResponse."""
+    return message(b"V", struct.pack(">i", -1) if value is None else struct.pack(">i", len(value)) + value)
+
+
+def row_description(columns: Sequence[tuple[bytes, int, int, int, int, int, int]]) -> bytes:
+    """A RowDescription of columns as the core decodes them."""
+    fields = b"".join(name + b"\0" + struct.pack(">IhIhih", *rest) for name, *rest in columns)
+    return message(b"T", struct.pack(">h", len(columns)) + fields)

@@ -1,35 +1,90 @@
 """Turns messages into commands: the inspector's reading, the parameters as a reviewer sees them, and what the session must know. Pure."""
 
-import re
 import struct
+from collections.abc import Callable
+from dataclasses import replace
 
 from countersign.model import Command, Effect, Parameter, Statement
 from countersign.protocols.postgres.codec import Prepared
 from countersign.protocols.postgres.errors import ProtocolViolation
 from countersign.protocols.postgres.inspector import inspect_sql
+from countersign.protocols.postgres.naming import Use, Verb, uses
 
 PROTOCOL = "postgres"
 TEXT_TYPES = frozenset({0, 18, 19, 25, 114, 705, 1042, 1043})
 INTEGER_FORMATS = {16: ">?", 20: ">q", 21: ">h", 23: ">i", 26: ">I", 700: ">f", 701: ">d"}
-ONE_DEALLOCATE = re.compile(r'\s*DEALLOCATE\s+(?:PREPARE\s+)?("(?:[^"]|"")+"|[A-Za-z_]\w*)\s*;?\s*', re.IGNORECASE)
+NAMING = frozenset({Verb.PREPARE, Verb.DEALLOCATE, Verb.DISCARD})
+
+LARGE_OBJECT_CALLS = {
+    715: "lo_create",
+    764: "lo_import",
+    765: "lo_export",
+    952: "lo_open",
+    953: "lo_close",
+    954: "loread",
+    955: "lowrite",
+    956: "lo_lseek",
+    957: "lo_creat",
+    958: "lo_tell",
+    964: "lo_unlink",
+    1004: "lo_truncate",
+    3170: "lo_lseek64",
+    3171: "lo_tell64",
+    3172: "lo_truncate64",
+}
+"""Built-in functions that client libraries call by OID (``pg_proc.dat``)."""
+
+Lookup = Callable[[bytes], Prepared | None]
+"""What a session knows of a prepared statement by its name."""
 
 
-def query_command(raw: bytes, sql: bytes, grammar_agrees: bool) -> Command:
+def nothing_prepared(_: bytes) -> Prepared | None:
+    """The lookup of a session that has prepared nothing."""
+    return None
+
+
+def query_command(raw: bytes, sql: bytes, grammar_agrees: bool, lookup: Lookup = nothing_prepared) -> Command:
     """The command of a simple Query."""
-    return _command(raw, sql, (), grammar_agrees)
+    return _command(raw, sql, (), grammar_agrees, lookup)
 
 
-def bind_command(prepared: Prepared, raw: bytes, formats: list[int], values: list[bytes | None], grammar_agrees: bool) -> Command:
+def bind_command(
+    prepared: Prepared,
+    raw: bytes,
+    formats: list[int],
+    values: list[bytes | None],
+    grammar_agrees: bool,
+    lookup: Lookup = nothing_prepared,
+) -> Command:
     """The command of a Bind: the statement as its Parse gave it, with these parameters. Raises ``ProtocolViolation``."""
+    return _command(prepared.raw + raw, prepared.sql, bound(prepared, formats, values), grammar_agrees, lookup)
+
+
+def bound(prepared: Prepared, formats: list[int], values: list[bytes | None]) -> tuple[Parameter, ...]:
+    """The parameters of a Bind as a reviewer sees them. Raises ``ProtocolViolation``."""
     if len(formats) > 1 and len(formats) != len(values):
         raise ProtocolViolation("a Bind with another number of parameter formats than parameters")
-    parameters = tuple(
+    return tuple(
         _parameter(value, _format_of(formats, index) == 1, _type_of(prepared, index)) for index, value in enumerate(values)
     )
-    return _command(prepared.raw + raw, prepared.sql, parameters, grammar_agrees)
 
 
-def _command(raw: bytes, sql: bytes, parameters: tuple[Parameter, ...], grammar_agrees: bool) -> Command:
+def call_command(raw: bytes, oid: int, formats: list[int], values: list[bytes | None]) -> Command:
+    """The command of a FunctionCall: unknown, for a function can do anything. Raises ``ProtocolViolation``."""
+    name = LARGE_OBJECT_CALLS.get(oid, f"the function with OID {oid}")
+    parameters = bound(Prepared(b"", [], b""), formats, values)
+    effects = frozenset({Effect.UNKNOWN})
+    statement = Statement("FunctionCall", effects, f"calls {name} by its OID", functions=(name,), reasons=("it calls by OID",))
+    return Command(PROTOCOL, raw, f"FunctionCall: {name}", effects, (statement,), parameters, {"has_where": True})
+
+
+def doubted(command: Command, name: str) -> Command:
+    """The same command, unknown because its statement may have been prepared anew by something that was not understood."""
+    why = f"the prepared statement {name!r} may be another since a command ran that was not understood"
+    return _unknown(command.raw, command.text, command.parameters, why)
+
+
+def _command(raw: bytes, sql: bytes, parameters: tuple[Parameter, ...], grammar_agrees: bool, lookup: Lookup) -> Command:
     try:
         text = sql.decode("utf-8")
     except UnicodeDecodeError:
@@ -38,7 +93,40 @@ def _command(raw: bytes, sql: bytes, parameters: tuple[Parameter, ...], grammar_
         why = "client_encoding or standard_conforming_strings make the server read text in another way"
         return _unknown(raw, text, parameters, why)
     reading = inspect_sql(text)
+    if any(statement.kind == "EXECUTE" for statement in reading.statements):
+        return _resolved(raw, text, parameters, reading.statements, lookup)
     return Command(PROTOCOL, raw, text, reading.effects, reading.statements, parameters, _attributes(reading.statements))
+
+
+def _resolved(
+    raw: bytes, text: str, parameters: tuple[Parameter, ...], statements: tuple[Statement, ...], lookup: Lookup
+) -> Command:
+    """SQL's EXECUTE is what its prepared statement is, if that is known and no statement ahead of it can prepare another."""
+    used = uses(text)
+    shown, resolved = [text], []
+    known = len(used) == len(statements) and not any(use.verb in NAMING for use in used)
+    for statement, use in zip(statements, used, strict=False) if known else ():
+        prepared = lookup(use.name.encode()) if use.verb is Verb.EXECUTE else None
+        if prepared is None:
+            resolved.append(statement)
+            continue
+        resolved.append(_executed(use, prepared))
+        lines = [f"{use.name} is:", *prepared.sql.decode("utf-8", "replace").splitlines()]
+        shown.extend(f"-- {line}" for line in lines)
+    statements = tuple(resolved) if known else statements
+    effects = frozenset().union(*(statement.effects for statement in statements))
+    return Command(PROTOCOL, raw, "\n".join(shown), effects, statements, parameters, _attributes(statements))
+
+
+def _executed(use: Use, prepared: Prepared) -> Statement:
+    inner = inspect_sql(prepared.sql.decode("utf-8", "replace")).statements
+    if len(inner) != 1:
+        return Statement("EXECUTE", frozenset({Effect.UNKNOWN}), f"runs {use.name}", reasons=("it is not one statement",))
+    (one,) = inner
+    reasons = (*one.reasons, "its arguments are not harmless") if use.effects else one.reasons
+    return replace(
+        one, kind="EXECUTE", effects=one.effects | use.effects, summary=f"runs {use.name}: {one.summary}", reasons=reasons
+    )
 
 
 def _attributes(statements: tuple[Statement, ...]) -> dict[str, object]:
@@ -77,26 +165,11 @@ def _show(value: bytes, binary: bool, type_oid: int) -> str:
     return f"\\x{value.hex()} (binary, type {type_oid})"
 
 
-def returns_copy(command: Command) -> bool:
-    """True where a statement may send copy data to the client."""
-    return any(statement.kind.startswith("COPY") and not statement.writes for statement in command.statements)
-
-
 def touches_schema(command: Command) -> bool:
     """True where the target's catalog may be another afterwards."""
     return not command.effects <= {Effect.READ, Effect.SESSION, Effect.WRITE}
 
 
-def changes_names(command: Command) -> bytes | None:
-    """Which prepared statement a command makes unknown: its name, b'' for every one, None for none.
-
-    SQL's PREPARE and DEALLOCATE share their names with the protocol's (manual, "PREPARE").
-    """
-    kinds = {statement.kind for statement in command.statements}
-    if not kinds & {"PREPARE", "DEALLOCATE", "DISCARD", "unparsed", "DO", "CALL"}:
-        return None
-    matched = ONE_DEALLOCATE.fullmatch(command.text)
-    if not matched or matched[1].lower() == "all":
-        return b""
-    name = matched[1]
-    return (name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()).encode()
+def may_prepare(command: Command) -> bool:
+    """True where a command can prepare or drop statements, or open cursors, without its text saying so."""
+    return Effect.UNKNOWN in command.effects

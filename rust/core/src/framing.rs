@@ -6,6 +6,12 @@ use crate::ProtocolError;
 /// Bytes of a message ahead of its payload.
 pub const HEADER: usize = 5;
 
+/// From this length on, messages that are passed on unchanged are passed on in pieces.
+pub const STREAMED: usize = 64 << 10;
+
+/// The kind of an event that holds the next bytes of a message whose beginning was handed out before.
+pub const CONTINUED: u8 = 0;
+
 /// A buffer that hands out whole messages. Consumed bytes are dropped in bulk, so cost stays linear.
 #[derive(Default)]
 pub struct Frames {
@@ -27,10 +33,10 @@ impl Frames {
         self.buffer.get(self.start..).unwrap_or_default()
     }
 
-    /// The whole length of the message at `offset` of the pending bytes, if all of it is there.
+    /// Type and whole length of the message at `offset` of the pending bytes, if its header is there.
     ///
     /// The length is judged as soon as the header is there, so that a liar is refused before its bytes are kept.
-    pub fn complete(&self, offset: usize, limit: usize) -> Result<Option<(u8, usize)>, ProtocolError> {
+    pub fn header(&self, offset: usize, limit: usize) -> Result<Option<(u8, usize)>, ProtocolError> {
         let pending = self.pending().get(offset..).unwrap_or_default();
         let Some((&[kind, a, b, c, d], _)) = pending.split_first_chunk::<HEADER>() else {
             return Ok(None);
@@ -45,7 +51,18 @@ impl Frames {
                 "a message of {whole} bytes, {limit} are allowed"
             )));
         }
-        Ok((pending.len() >= whole).then_some((kind, whole)))
+        Ok(Some((kind, whole)))
+    }
+
+    /// The same, if all of the message is there.
+    pub fn complete(&self, offset: usize, limit: usize) -> Result<Option<(u8, usize)>, ProtocolError> {
+        let there = self.pending().len().saturating_sub(offset);
+        Ok(self.header(offset, limit)?.filter(|(_, whole)| there >= *whole))
+    }
+
+    /// Drop `count` pending bytes.
+    pub fn skip(&mut self, count: usize) {
+        self.start = self.start.saturating_add(count).min(self.buffer.len());
     }
 
     /// Take `count` pending bytes.
@@ -64,6 +81,7 @@ const FRONTEND: &[u8] = b"QPBDECSHFXdcfp";
 pub struct FrontendDecoder {
     frames: Frames,
     limit: usize,
+    remaining: usize,
 }
 
 impl FrontendDecoder {
@@ -71,6 +89,7 @@ impl FrontendDecoder {
         Self {
             frames: Frames::default(),
             limit,
+            remaining: 0,
         }
     }
 
@@ -78,21 +97,45 @@ impl FrontendDecoder {
         self.frames.feed(data);
     }
 
+    /// Bytes that were fed and not handed out.
     pub fn buffered(&self) -> usize {
         self.frames.pending().len()
     }
 
-    /// The next whole message with its type, header included.
+    /// The next whole message with its type, header included. Copy data comes in runs of messages, and a long CopyData in pieces:
+    /// its beginning, then events of kind `CONTINUED`.
     pub fn next_message(&mut self) -> Result<Option<(u8, Vec<u8>)>, ProtocolError> {
+        if self.remaining > 0 {
+            let data = self.frames.take(self.remaining);
+            self.remaining -= data.len();
+            return Ok((!data.is_empty()).then_some((CONTINUED, data)));
+        }
         if let Some(&kind) = self.frames.pending().first()
             && !FRONTEND.contains(&kind)
         {
             return Err(ProtocolError::new(format!("unknown message type 0x{kind:02x}")));
         }
-        Ok(self
-            .frames
-            .complete(0, self.limit)?
-            .map(|(kind, whole)| (kind, self.frames.take(whole))))
+        let Some((kind, whole)) = self.frames.header(0, self.limit)? else {
+            return Ok(None);
+        };
+        let here = self.frames.pending().len();
+        if kind == b'd' {
+            return Ok(self.copy_data(whole)?.map(|data| (kind, data)));
+        }
+        Ok((here >= whole).then(|| (kind, self.frames.take(whole))))
+    }
+
+    fn copy_data(&mut self, first: usize) -> Result<Option<Vec<u8>>, ProtocolError> {
+        let mut end = 0;
+        while let Some((b'd', whole)) = self.frames.complete(end, self.limit)? {
+            end += whole;
+        }
+        let here = self.frames.pending().len();
+        if end == 0 && here < first && first >= STREAMED {
+            self.remaining = first - here;
+            end = here;
+        }
+        Ok((end > 0).then(|| self.frames.take(end)))
     }
 }
 
@@ -142,6 +185,23 @@ mod tests {
                 }
             }
             prop_assert_eq!(seen, payloads);
+        }
+
+        #[test]
+        fn copy_data_comes_in_runs_and_pieces(sizes in prop::collection::vec(0usize..100_000, 1..6), cut in 0usize..300_000) {
+            let stream: Vec<u8> = sizes.iter().flat_map(|&size| message(b'd', &vec![7; size])).collect();
+            let cut = cut.min(stream.len());
+            let mut decoder = FrontendDecoder::new(1 << 20);
+            let mut seen = Vec::new();
+            for part in [&stream[..cut], &stream[cut..]] {
+                decoder.feed(part);
+                while let Some((kind, raw)) = decoder.next_message().unwrap() {
+                    prop_assert!(kind == b'd' || kind == CONTINUED);
+                    seen.extend(raw);
+                }
+                prop_assert!(decoder.buffered() < STREAMED);
+            }
+            prop_assert_eq!(seen, stream);
         }
 
         #[test]

@@ -8,6 +8,8 @@ pub mod framing;
 pub mod masking;
 pub mod messages;
 pub mod reader;
+pub mod shape;
 pub mod startup;
+pub mod steady;
 
 pub use error::ProtocolError;

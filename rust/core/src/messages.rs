@@ -86,6 +86,52 @@ pub fn execute(raw: &[u8]) -> Result<(&[u8], i32), ProtocolError> {
     Ok((portal, rows))
 }
 
+/// A FunctionCall.
+pub struct FunctionCall<'a> {
+    pub function_oid: u32,
+    pub formats: Vec<i16>,
+    pub values: Vec<Option<&'a [u8]>>,
+    pub result_format: i16,
+}
+
+pub fn function_call(raw: &[u8]) -> Result<FunctionCall<'_>, ProtocolError> {
+    let mut reader = payload(raw);
+    let function_oid = reader.u32()?;
+    let formats = (0..reader.count()?)
+        .map(|_| reader.i16())
+        .collect::<Result<_, _>>()?;
+    let values = (0..reader.count()?)
+        .map(|_| reader.value())
+        .collect::<Result<_, _>>()?;
+    let result_format = reader.i16()?;
+    reader.end()?;
+    Ok(FunctionCall {
+        function_oid,
+        formats,
+        values,
+        result_format,
+    })
+}
+
+/// FunctionCallResponse: the value.
+pub fn function_result(raw: &[u8]) -> Result<Option<&[u8]>, ProtocolError> {
+    let mut reader = payload(raw);
+    let value = reader.value()?;
+    reader.end()?;
+    Ok(value)
+}
+
+/// CopyOutResponse and its like: the overall format (1 is binary) and each column's.
+pub fn copy_response(raw: &[u8]) -> Result<(u8, Vec<i16>), ProtocolError> {
+    let mut reader = payload(raw);
+    let format = reader.u8()?;
+    let columns = (0..reader.count()?)
+        .map(|_| reader.i16())
+        .collect::<Result<_, _>>()?;
+    reader.end()?;
+    Ok((format, columns))
+}
+
 /// One column of a RowDescription.
 pub struct Column<'a> {
     pub name: &'a [u8],
@@ -190,6 +236,9 @@ mod tests {
             let _ = bind(&data);
             let _ = describe(&data);
             let _ = execute(&data);
+            let _ = function_call(&data);
+            let _ = function_result(&data);
+            let _ = copy_response(&data);
             let _ = row_description(&data);
             let _ = response_fields(&data);
             let _ = data_rows(&data, 10);

@@ -71,6 +71,11 @@ impl<'a> Reader<'a> {
         self.bytes(length).map(Some)
     }
 
+    /// True where nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// The message must end here.
     pub fn end(&self) -> Result<(), ProtocolError> {
         if self.rest.is_empty() {

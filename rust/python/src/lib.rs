@@ -8,12 +8,14 @@ use countersign_core::{
     framing::FrontendDecoder as CoreFrontend,
     masking::{
         Masker as CoreMasker,
+        copy::{CopyFormat, CopyMasker},
         detectors::DETECTORS,
         operators::Operator,
         rows::{ColumnPlan, Kind, Mode, RowPlan as CorePlan},
     },
-    messages,
+    messages, shape as shapes,
     startup::{Startup, StartupDecoder as CoreStartup},
+    steady::{Answer as CoreAnswer, Extended, Request, request},
 };
 use pyo3::{create_exception, exceptions::PyValueError, prelude::*, types::PyBytes};
 
@@ -118,10 +120,82 @@ impl BackendDecoder {
         Ok(())
     }
 
+    fn buffered(&self) -> PyResult<usize> {
+        Ok(locked(&self.0)?.buffered())
+    }
+
+    #[pyo3(signature = (plan, format))]
+    fn set_copy(&self, plan: Option<&RowPlan>, format: Option<CopyParts>) -> PyResult<()> {
+        let copy = plan.zip(format).map(|(plan, format)| {
+            let (format, header) = copy_format(format)?;
+            Ok::<_, PyErr>(CopyMasker::new(plan.0.clone(), format, header))
+        });
+        locked(&self.0)?.set_copy(copy.transpose()?);
+        Ok(())
+    }
+
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<(u8, Bytes<'py>, usize)>> {
         // Masking a long run of rows is the one slow thing here: others may run meanwhile.
         let event = py.detach(|| locked(&self.0)?.next_event().map_err(broken))?;
         Ok(event.map(|event| (event.kind, PyBytes::new(py, &event.data), event.rows)))
+    }
+}
+
+/// (format, delimiter, quote, escape, null, header)
+type CopyParts = (String, u8, u8, u8, Vec<u8>, bool);
+
+fn copy_format((name, delimiter, quote, escape, null, header): CopyParts) -> PyResult<(CopyFormat, bool)> {
+    let format = match name.as_str() {
+        "text" => CopyFormat::Text { delimiter, null },
+        "csv" => CopyFormat::Csv {
+            delimiter,
+            quote,
+            escape,
+            null,
+        },
+        "binary" => CopyFormat::Binary,
+        _ => return Err(PyValueError::new_err(format!("unknown copy format {name:?}"))),
+    };
+    Ok((format, header))
+}
+
+#[pyclass(frozen)]
+struct Answer(Mutex<CoreAnswer>);
+
+type ProgressParts<'py> = (
+    Bytes<'py>,
+    Bytes<'py>,
+    usize,
+    Option<Bytes<'py>>,
+    Option<u8>,
+    Option<(usize, Bytes<'py>)>,
+);
+
+#[pymethods]
+impl Answer {
+    #[new]
+    fn new(steps: &[u8], description: &[u8], shown: bool, plan: &RowPlan, limit_bytes: usize) -> Self {
+        let answer = CoreAnswer::new(steps, description, shown, plan.0.clone(), limit_bytes);
+        Self(Mutex::new(answer))
+    }
+
+    fn give_up<'py>(&self, py: Python<'py>) -> PyResult<(usize, Bytes<'py>)> {
+        let (answered, left) = locked(&self.0)?.give_up();
+        Ok((answered, PyBytes::new(py, &left)))
+    }
+
+    fn feed<'py>(&self, py: Python<'py>, data: &[u8]) -> PyResult<ProgressParts<'py>> {
+        let progress = locked(&self.0)?.feed(data).map_err(broken)?;
+        Ok((
+            PyBytes::new(py, &progress.out),
+            PyBytes::new(py, &progress.rows),
+            progress.row_count,
+            progress.tag.map(|tag| PyBytes::new(py, &tag)),
+            progress.ready,
+            progress
+                .turned
+                .map(|(answered, left)| (answered, PyBytes::new(py, &left))),
+        ))
     }
 }
 
@@ -176,6 +250,18 @@ impl RowPlan {
     fn hits(&self) -> Vec<(String, u64)> {
         self.0.hits()
     }
+
+    fn take_hits(&self) -> Vec<(String, u64)> {
+        self.0.take_hits()
+    }
+
+    fn passes(&self) -> bool {
+        self.0.passes()
+    }
+
+    fn width(&self) -> usize {
+        self.0.columns().len()
+    }
 }
 
 fn column_plan(column: (String, String, bool, String, String)) -> PyResult<ColumnPlan> {
@@ -226,11 +312,7 @@ type BindParts<'py> = (
 #[pyfunction]
 fn decode_bind<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<BindParts<'py>> {
     let bind = messages::bind(raw).map_err(broken)?;
-    let values = bind
-        .values
-        .iter()
-        .map(|value| value.map(|value| PyBytes::new(py, value)))
-        .collect();
+    let values = values(py, &bind.values);
     let (portal, statement) = (PyBytes::new(py, bind.portal), PyBytes::new(py, bind.statement));
     Ok((portal, statement, bind.formats, values, bind.result_formats))
 }
@@ -245,6 +327,72 @@ fn decode_describe<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<(char, Bytes<'p
 fn decode_execute<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<(Bytes<'py>, i32)> {
     let (portal, rows) = messages::execute(raw).map_err(broken)?;
     Ok((PyBytes::new(py, portal), rows))
+}
+
+type CallParts<'py> = (u32, Vec<i16>, Vec<Option<Bytes<'py>>>, i16);
+
+#[pyfunction]
+fn decode_function_call<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<CallParts<'py>> {
+    let call = messages::function_call(raw).map_err(broken)?;
+    Ok((
+        call.function_oid,
+        call.formats,
+        values(py, &call.values),
+        call.result_format,
+    ))
+}
+
+#[pyfunction]
+fn decode_function_result<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<Option<Bytes<'py>>> {
+    let value = messages::function_result(raw).map_err(broken)?;
+    Ok(value.map(|value| PyBytes::new(py, value)))
+}
+
+#[pyfunction]
+fn decode_copy_response(raw: &[u8]) -> PyResult<(u8, Vec<i16>)> {
+    messages::copy_response(raw).map_err(broken)
+}
+
+#[pyfunction]
+fn shape<'py>(py: Python<'py>, sql: &[u8]) -> Bytes<'py> {
+    PyBytes::new(py, &shapes::shape(sql))
+}
+
+#[pyfunction]
+fn steady_request<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Option<Bound<'py, PyAny>>> {
+    Ok(match request(data) {
+        None => None,
+        Some(Request::Query { sql }) => {
+            let parts = (PyBytes::new(py, &shapes::shape(sql)), PyBytes::new(py, sql));
+            Some(parts.into_pyobject(py)?.into_any())
+        }
+        Some(Request::Extended(extended)) => Some(extended_parts(py, &extended)?),
+    })
+}
+
+fn extended_parts<'py>(py: Python<'py>, extended: &Extended<'_>) -> PyResult<Bound<'py, PyAny>> {
+    let parse = extended.parse.as_ref().map(|(parse, raw)| {
+        let (sql, raw) = (PyBytes::new(py, parse.sql), PyBytes::new(py, raw));
+        (sql, parse.types.clone(), raw)
+    });
+    let bind = &extended.bind;
+    let parts = (
+        parse,
+        PyBytes::new(py, bind.statement),
+        bind.formats.clone(),
+        values(py, &bind.values),
+        PyBytes::new(py, extended.bind_raw),
+        extended.describes,
+        PyBytes::new(py, &extended.forward),
+    );
+    Ok(parts.into_pyobject(py)?.into_any())
+}
+
+fn values<'py>(py: Python<'py>, values: &[Option<&[u8]>]) -> Vec<Option<Bytes<'py>>> {
+    values
+        .iter()
+        .map(|value| value.map(|value| PyBytes::new(py, value)))
+        .collect()
 }
 
 type ColumnParts<'py> = (Bytes<'py>, u32, i16, u32, i16, i32, i16);
@@ -289,9 +437,10 @@ fn decode_rows<'py>(py: Python<'py>, raw: &[u8], limit: usize) -> PyResult<Rows<
 mod _core {
     #[pymodule_export]
     use super::{
-        BackendDecoder, FrontendDecoder, Masker, ProtocolError, RowPlan, StartupDecoder, decode_bind,
-        decode_describe, decode_execute, decode_fields, decode_parse, decode_query, decode_row_description,
-        decode_rows,
+        Answer, BackendDecoder, FrontendDecoder, Masker, ProtocolError, RowPlan, StartupDecoder, decode_bind,
+        decode_copy_response, decode_describe, decode_execute, decode_fields, decode_function_call,
+        decode_function_result, decode_parse, decode_query, decode_row_description, decode_rows, shape,
+        steady_request,
     };
     use super::{DETECTORS, PyResult};
     use pyo3::prelude::*;

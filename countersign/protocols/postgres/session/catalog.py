@@ -14,7 +14,7 @@ from countersign.protocols.postgres.session.target import CONNECT_TIMEOUT_S, tls
 log = structlog.get_logger(__name__)
 
 COLUMNS = """
-    SELECT a.attrelid, a.attnum, n.nspname, c.relname, a.attname
+    SELECT a.attrelid, a.attnum, n.nspname, c.relname, a.attname, a.attgenerated <> ''
     FROM pg_catalog.pg_attribute a
     JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -47,6 +47,8 @@ class TargetCatalog:
         self._masking = masking
         self._masked: MaskedColumns | None = None
         self._loaded_s = 0.0
+        self.generation = 0
+        """Grows with every reading of the catalog."""
         self._lock = asyncio.Lock()
 
     async def masked(self, table_oids: set[int]) -> MaskedColumns:
@@ -60,11 +62,17 @@ class TargetCatalog:
                 if self._masked is None or age > RELOAD_AT_MOST_EVERY_S:
                     self._masked = resolve(await self._load(), self._masking.rules)
                     self._loaded_s = time.monotonic()
+                    self.generation += 1
             return self._masked
 
     def expire(self) -> None:
         """The target's schema may have changed: read it again before the next answer."""
         self._loaded_s = 0.0
+
+    @property
+    def is_fresh(self) -> bool:
+        """True while what was learned from the catalog holds."""
+        return not self._masking.has_columns or (self._masked is not None and time.monotonic() - self._loaded_s < FRESH_S)
 
     def _is_enough(self, table_oids: set[int]) -> bool:
         fresh = self._masked is not None and time.monotonic() - self._loaded_s < FRESH_S

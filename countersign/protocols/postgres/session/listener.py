@@ -21,7 +21,8 @@ from countersign.protocols.postgres.errors import TargetRefused
 from countersign.protocols.postgres.masking import TargetMasking
 from countersign.protocols.postgres.session.catalog import CatalogUnavailable, TargetCatalog
 from countersign.protocols.postgres.session.client import Arrival, CancelAsked, Reception, Refused
-from countersign.protocols.postgres.session.relay import Relay, Surroundings
+from countersign.protocols.postgres.session.conversation import Surroundings
+from countersign.protocols.postgres.session.relay import Relay
 from countersign.protocols.postgres.session.target import TargetConnection, connect, send_cancel
 from countersign.protocols.supervisor import Supervisor
 from countersign.protocols.wire import Wire, WireClosed

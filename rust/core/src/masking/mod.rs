@@ -1,5 +1,6 @@
 //! The masking engine: detectors find, operators replace, row plans say which column gets which.
 
+pub mod copy;
 pub mod detectors;
 pub mod operators;
 pub mod rows;

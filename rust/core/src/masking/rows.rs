@@ -84,6 +84,11 @@ impl RowPlan {
             .all(|column| matches!(column.mode, Mode::Pass))
     }
 
+    /// What happens to each column.
+    pub fn columns(&self) -> &[ColumnPlan] {
+        &self.inner.columns
+    }
+
     /// How many values each rule masked.
     pub fn hits(&self) -> Vec<(String, u64)> {
         self.inner
@@ -92,6 +97,18 @@ impl RowPlan {
             .map(|(name, count)| (name.clone(), count.load(Ordering::Relaxed)))
             .filter(|(_, count)| *count > 0)
             .collect()
+    }
+
+    /// The same, counting from nothing again.
+    pub fn take_hits(&self) -> Vec<(String, u64)> {
+        let hits = self.hits();
+        if !hits.is_empty() {
+            self.inner
+                .counts
+                .iter()
+                .for_each(|(_, count)| count.store(0, Ordering::Relaxed));
+        }
+        hits
     }
 
     /// A row of another width than described is refused.
@@ -129,7 +146,8 @@ impl RowPlan {
         Ok(())
     }
 
-    fn mask_value<'a>(&self, column: &ColumnPlan, value: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    /// One value as its column's plan has it; `None` is NULL.
+    pub fn mask_value<'a>(&self, column: &ColumnPlan, value: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         match &column.mode {
             Mode::Pass => Some(Cow::Borrowed(value)),
             Mode::Detect => self.detect(column, value),
@@ -189,7 +207,8 @@ impl RowPlan {
     }
 }
 
-fn append_value(value: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), ProtocolError> {
+/// A value with its length ahead; NULL has the length -1.
+pub fn append_value(value: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), ProtocolError> {
     match value {
         None => out.extend_from_slice(&(-1i32).to_be_bytes()),
         Some(value) => {

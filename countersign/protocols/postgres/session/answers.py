@@ -1,0 +1,395 @@
+"""From the target to the client: each answer matched to its request, rows and texts masked, and recorded as the client sees it."""
+
+from countersign import _core
+from countersign.model import Denial
+from countersign.protocols.postgres import errors, messages
+from countersign.protocols.postgres.codec import Asked, Entry, Portal, Prepared, Running
+from countersign.protocols.postgres.errors import ProtocolViolation
+from countersign.protocols.postgres.masking import FIRST_USER_OID
+from countersign.protocols.postgres.naming import Use, Verb
+from countersign.protocols.postgres.server_texts import mask_response
+from countersign.protocols.postgres.session.conversation import ROWS_RECORDED, Conversation, record_rows
+from countersign.protocols.postgres.session.requests import Requests
+from countersign.protocols.postgres.session.steady import Steady
+
+REDACT = '{"redact":{}}'
+OUR_ROWS = _core.RowPlan([("pass", "text", False, "", REDACT)], None)
+"""Of the gateway's own queries, which have one column each."""
+
+
+class Answers:
+    """Handles what the target sends."""
+
+    def __init__(self, conversation: Conversation, requests: Requests, steady: Steady) -> None:
+        self._talk = conversation
+        self._requests = requests
+        self._steady = steady
+        self.parked = False
+        """True while everything received has been handled."""
+
+    async def run(self) -> str:
+        """Carry the target's side until it breaks."""
+        talk = self._talk
+        decoder = talk.target.decoder
+        while True:
+            while (event := decoder.next()) is not None:
+                kind, data, rows = event
+                await self._answer(kind, data, rows)
+            talk.moved.set()
+            await talk.client.drain()
+            self.parked = decoder.buffered() == 0
+            data = await talk.target.wire.receive()
+            self.parked = False
+            decoder.feed(data)
+
+    async def _answer(self, kind: int, data: bytes, rows: int) -> None:
+        head = self._talk.replies.head
+        if head is not None and head.asked is Asked.OURS and chr(kind) not in "ENSA":
+            self._heard(head, kind, data)
+            return
+        match chr(kind):
+            case "D":
+                self._rows(data, rows)
+            case "\0":
+                self._continued(data)
+            case "T":
+                await self._row_description(data)
+            case "n" | "t":
+                self._described(data)
+            case "1" | "2" | "3":
+                await self._confirmed(data)
+            case "C" | "I" | "s":
+                await self._completed(kind, data)
+            case "E":
+                await self._error(data)
+            case "Z":
+                await self._ready(data)
+            case "V":
+                self._function_result(data)
+            case "G":
+                self._copy_in(data)
+            case "H":
+                self._copy_out(data)
+            case "d":
+                self._copy_data(data, rows)
+            case "c":
+                self._talk.target.decoder.set_copy(None, None)
+                self._talk.to_client(data)
+            case "N":
+                self._server_notice(data)
+            case "S":
+                self._parameter_status(data)
+            case "A":
+                self._notification(data)
+            case _:
+                raise ProtocolViolation(f"unexpected message {chr(kind)!r} from the target")
+        self._talk.moved.set()
+
+    def _heard(self, head: Entry, kind: int, data: bytes) -> None:
+        """An answer to a request of the gateway's own."""
+        if chr(kind) not in "12tTnDC3ZI":
+            raise ProtocolViolation(f"unexpected message {chr(kind)!r} from the target")
+        if head.heard is not None:
+            head.heard(data)
+        if kind == ord("Z"):
+            self._talk.status = data[5:6]
+        if kind in head.ends_with:
+            self._talk.replies.answered()
+            self._next_rows()
+        self._talk.moved.set()
+
+    # -- rows and their descriptions
+    def _rows(self, data: bytes, rows: int) -> None:
+        talk = self._talk
+        running = self._current()
+        if running.rows < ROWS_RECORDED:
+            record_rows(talk, data, rows, ROWS_RECORDED - running.rows)
+        running.rows += rows
+        running.bytes_out += len(data)
+        talk.to_client(data)
+
+    def _continued(self, data: bytes) -> None:
+        self._current().bytes_out += len(data)
+        self._talk.to_client(data)
+
+    def _current(self) -> Running:
+        head = self._talk.replies.head
+        if head is None or head.running is None:
+            raise ProtocolViolation("the target answers what was not asked")
+        return head.running
+
+    async def _row_description(self, data: bytes) -> None:
+        talk = self._talk
+        head = talk.replies.head
+        if head is None:
+            raise ProtocolViolation("the target describes what was not asked")
+        if head.asked is Asked.DESCRIBE:
+            talk.replies.answered()
+            self._next_rows()
+            talk.to_client(data)
+            return
+        running = self._current()
+        planned = await talk.plan(data, self._rows_come_from(head, running))
+        talk.recorder.add("columns", names=planned.names, masked=planned.masked_by)
+        running.count_hits(running.plan)
+        running.plan = planned.plan
+        if running.learning is not None:
+            running.learning.description = data
+            running.learning.names, running.learning.masked_by = planned.names, planned.masked_by
+        if head.asked is Asked.DESCRIBE_OURS:
+            assert head.portal is not None
+            head.portal.plan = planned.plan
+            talk.replies.answered()
+            self._next_rows()
+            return
+        if head.asked is not Asked.QUERY:
+            raise ProtocolViolation("unexpected RowDescription")
+        talk.target.decoder.set_row_plan(planned.plan)
+        talk.to_client(data)
+
+    def _rows_come_from(self, head: Entry, running: Running) -> str:
+        if head.portal is not None:
+            return head.portal.query
+        index = head.statement_index
+        use = running.statements[index] if index < len(running.statements) else None
+        return self._requests.source_of(use, running.sql if len(running.statements) == 1 else _nth(running, index))
+
+    def _described(self, data: bytes) -> None:
+        talk = self._talk
+        head = talk.replies.head
+        if head is None or head.asked not in (Asked.DESCRIBE, Asked.DESCRIBE_OURS):
+            raise ProtocolViolation("unexpected description from the target")
+        if data[:1] == b"n":
+            talk.replies.answered()
+        if head.asked is Asked.DESCRIBE:
+            talk.to_client(data)
+        self._next_rows()
+
+    def _next_rows(self) -> None:
+        """Rows that follow belong to the request that is now at the head."""
+        head = self._talk.replies.head
+        plan = None
+        if head is not None and head.asked is Asked.EXECUTE and head.portal is not None:
+            plan = head.portal.plan
+        elif head is not None and head.asked is Asked.OURS:
+            plan = OUR_ROWS
+        self._talk.target.decoder.set_row_plan(plan)
+
+    # -- completions
+    async def _confirmed(self, data: bytes) -> None:
+        talk = self._talk
+        head = talk.replies.head
+        if head is None:
+            raise ProtocolViolation("unexpected completion from the target")
+        match (head.asked, data[:1]):
+            case (Asked.PARSE, b"1"):
+                talk.statements.confirm(head.name, head.prepared)
+            case (Asked.BIND, b"2"):
+                talk.portals.confirm(head.name, head.portal)
+            case (Asked.CLOSE, b"3") if head.closes == b"S":
+                talk.statements.confirm(head.name, None)
+            case (Asked.CLOSE, b"3"):
+                await self._portal_closed(talk.portals.get_held(head.name))
+                talk.portals.confirm(head.name, None)
+            case _:
+                raise ProtocolViolation("unexpected completion from the target")
+        talk.replies.answered()
+        self._next_rows()
+        talk.to_client(data)
+
+    async def _completed(self, kind: int, data: bytes) -> None:
+        talk = self._talk
+        head = talk.replies.head
+        running = self._current()
+        tag = data[5:-1].decode("utf-8", "replace") if kind == ord("C") else "portal suspended" if kind == ord("s") else ""
+        assert head is not None
+        if kind != ord("s"):
+            self._happened(running, head.statement_index)
+        talk.target.decoder.set_copy(None, None)
+        if head.asked is Asked.EXECUTE:
+            talk.replies.answered()
+            if kind != ord("s"):
+                self._steady.learn(running, simple=False)
+                await talk.finish(running, ok=True, summary=tag)
+            self._next_rows()
+        elif head.asked is Asked.QUERY and kind != ord("s"):
+            head.statement_index += 1
+            running.tags.append(tag)
+            talk.target.decoder.set_row_plan(None)
+        else:
+            raise ProtocolViolation("unexpected CommandComplete from the target")
+        talk.copying_in = False
+        talk.to_client(data)
+
+    def _happened(self, running: Running, index: int) -> None:
+        """One statement was carried out: what it did to the schema and to names is true now."""
+        talk = self._talk
+        if running.schema_change:
+            talk.surroundings.catalog.expire()
+        if index < len(running.statements):
+            self._name(running, running.statements[index])
+
+    def _name(self, running: Running, use: Use) -> None:
+        talk = self._talk
+        match use.verb:
+            case Verb.PREPARE:
+                source = running.sql.encode()
+                prepared = Prepared(use.text.encode(), [], source, use.query, source, talk.age)
+                talk.statements.confirm(use.name.encode(), prepared)
+            case Verb.DECLARE:
+                talk.cursors.declared(use.name, use.query)
+            case Verb.CLOSE:
+                talk.cursors.forget(use.name)
+            case _:
+                return
+
+    def _function_result(self, data: bytes) -> None:
+        """A function by OID: a built-in one's value passes the detectors; what another would show cannot be known and is withheld."""
+        talk = self._talk
+        head = talk.replies.head
+        if head is None or head.asked is not Asked.CALL:
+            raise ProtocolViolation("unexpected FunctionCallResponse from the target")
+        value = _core.decode_function_result(data)
+        masking = talk.surroundings.masking
+        if value is not None and masking.has_columns and head.function_oid >= FIRST_USER_OID:
+            value = None
+        elif value is not None and masking.masker is not None and len(value) > 8:
+            value = masking.masker.mask_text(value)[0]
+        self._current().tags.append("FUNCTION CALL")
+        talk.to_client(messages.function_call_response(value))
+
+    async def _error(self, data: bytes) -> None:
+        talk = self._talk
+        head = talk.replies.head
+        talk.copying_in = False
+        talk.target.decoder.set_row_plan(None)
+        talk.target.decoder.set_copy(None, None)
+        if head is not None and head.asked is Asked.OURS and talk.replies.next_sync_is_ours():
+            if head.heard is not None:
+                head.heard(data)
+            talk.replies.skip_to_sync()
+            return
+        if head is not None and head.denial is not None:
+            answer = denial_response(head.denial)
+        else:
+            answer = mask_response(data, talk.surroundings.masking, self._is_sensitive(head))
+        code, text = self._record_error(answer)
+        if head is not None and head.is_simple:
+            if head.running is not None:
+                head.running.failure = (code, text)
+        else:
+            talk.skipping = True
+            talk.statements.settle()
+            talk.portals.settle()
+            for entry in talk.replies.skip_to_sync():
+                if entry.running is not None:
+                    await talk.finish(entry.running, ok=False, summary=text, error_code=code)
+        talk.to_client(answer)
+
+    def _record_error(self, answer: bytes) -> tuple[str, str]:
+        fields = {code: value.decode("utf-8", "replace") for code, value in _core.decode_fields(answer)}
+        self._talk.recorder.add(
+            "error",
+            severity=fields.get("S", ""),
+            code=fields.get("C", ""),
+            message=fields.get("M", ""),
+            detail=fields.get("D", ""),
+            hint=fields.get("H", ""),
+        )
+        return fields.get("C", ""), fields.get("M", "")
+
+    def _is_sensitive(self, head: Entry | None) -> bool:
+        """True where the server's words about this command may hold values of masked columns."""
+        return self._talk.surroundings.masking.has_columns and head is not None and head.running is not None
+
+    async def _ready(self, data: bytes) -> None:
+        talk = self._talk
+        if talk.replies.head is None:
+            raise ProtocolViolation("unexpected ReadyForQuery from the target")
+        entry = talk.replies.answered()
+        if entry.asked in (Asked.QUERY, Asked.CALL) and entry.running is not None:
+            running = entry.running
+            code, text = running.failure
+            if not code:
+                self._steady.learn(running, simple=True)
+            await talk.finish(running, ok=not code, summary=text or "; ".join(running.tags), error_code=code)
+        elif entry.asked not in (Asked.SYNC, Asked.REFUSED):
+            raise ProtocolViolation("unexpected ReadyForQuery from the target")
+        if data[5:6] == b"I":
+            for portal in talk.portals.held():
+                await self._portal_closed(portal)
+        talk.is_ready(data[5:6])
+        talk.to_client(data)
+
+    async def _portal_closed(self, portal: Portal | None) -> None:
+        """A portal that was not run to its end has an outcome all the same."""
+        if portal is not None and not portal.running.finished:
+            await self._talk.finish(portal.running, ok=True, summary="portal closed")
+
+    # -- COPY
+    def _copy_in(self, data: bytes) -> None:
+        talk = self._talk
+        self._current()
+        talk.copying_in = True
+        talk.replies.drop_syncs()
+        talk.to_client(data)
+
+    def _copy_out(self, data: bytes) -> None:
+        talk = self._talk
+        running = self._current()
+        head = talk.replies.head
+        assert head is not None
+        if head.copy_index >= len(running.copies):
+            raise ProtocolViolation("the target sends copy data that cannot be masked")
+        plan, copy_format = running.copies[head.copy_index]
+        head.copy_index += 1
+        binary, columns = _core.decode_copy_response(data)
+        masking = talk.surroundings.masking
+        if masking.rules and (len(columns) != plan.width() or (binary == 1) != (copy_format[0] == "binary")):
+            raise ProtocolViolation("the target sends copy data of another shape than described")
+        talk.target.decoder.set_copy(plan, copy_format)
+        talk.to_client(data)
+
+    def _copy_data(self, data: bytes, rows: int) -> None:
+        running = self._current()
+        running.rows += rows
+        running.bytes_out += len(data)
+        self._talk.to_client(data)
+
+    # -- at any time
+    def _server_notice(self, data: bytes) -> None:
+        talk = self._talk
+        answer = mask_response(data, talk.surroundings.masking, self._is_sensitive(talk.replies.head))
+        fields = {code: value.decode("utf-8", "replace") for code, value in _core.decode_fields(answer)}
+        talk.recorder.add(
+            "notice",
+            severity=fields.get("S", ""),
+            code=fields.get("C", ""),
+            message=fields.get("M", ""),
+            detail=fields.get("D", ""),
+            hint="",
+        )
+        talk.to_client(answer)
+
+    def _parameter_status(self, data: bytes) -> None:
+        name, value = data[5:-1].split(b"\0", 1)
+        self._talk.target.parameters[name.decode()] = value.decode("utf-8", "replace")
+        self._talk.to_client(data)
+
+    def _notification(self, data: bytes) -> None:
+        masker = self._talk.surroundings.masking.masker
+        if masker is None:
+            self._talk.to_client(data)
+            return
+        channel, payload = data[9:-1].split(b"\0", 1)
+        self._talk.to_client(messages.message(b"A", data[5:9] + channel + b"\0" + masker.mask_text(payload)[0] + b"\0"))
+
+
+def denial_response(denial: Denial) -> bytes:
+    """The gate's no in the protocol's own form."""
+    code = errors.QUERY_CANCELED if denial.cancelled else errors.INSUFFICIENT_PRIVILEGE
+    return messages.error_response(code, denial.message, detail=denial.detail, hint=denial.hint)
+
+
+def _nth(running: Running, index: int) -> str:
+    return running.statements[index].text if index < len(running.statements) else ""

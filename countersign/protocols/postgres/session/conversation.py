@@ -1,0 +1,224 @@
+"""What the two directions of one session share, and the few things that both do."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from countersign import _core
+from countersign._core import FrontendDecoder
+from countersign.gate import Gate, Outcome
+from countersign.model import Review, Session
+from countersign.protocols.postgres import messages
+from countersign.protocols.postgres.codec import Asked, Cursors, Entry, Names, Portal, Prepared, Replies, Running
+from countersign.protocols.postgres.lineage import OutputReading, clean_outputs
+from countersign.protocols.postgres.masking import OutputColumn, TargetMasking, plan_rows
+from countersign.protocols.postgres.session.catalog import TargetCatalog
+from countersign.protocols.postgres.session.target import TargetConnection
+from countersign.protocols.wire import Wire
+from countersign.recording import Recorder
+
+FLUSH_RECORDING_S = 0.25
+ROWS_RECORDED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a session of this target works with."""
+
+    gate: Gate
+    masking: TargetMasking
+    catalog: TargetCatalog
+    console_url: Callable[[str], str]
+
+
+@dataclass(slots=True)
+class Planned:
+    """How rows of one description are masked."""
+
+    plan: _core.RowPlan
+    names: list[str]
+    masked_by: list[str]
+    columns: list[OutputColumn]
+
+
+class SessionHold:
+    """The client's side of one hold: notices go out at once, and the client's or the target's leaving ends it (implements ``gate.Hold``)."""
+
+    def __init__(self, conversation: "Conversation") -> None:
+        self._conversation = conversation
+        self.cancelled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def cancel(self, why: str) -> None:
+        """The command must not run any more."""
+        if not self.cancelled.done():
+            self.cancelled.set_result(why)
+
+    async def held(self, review: Review) -> None:
+        """Tell the client at once."""
+        self._conversation.recorder.add("held", review_id=review.id, rule=review.rule)
+        self._notice(review, f"held for review {review.id}: a human must approve exactly this command")
+
+    async def still_held(self, review: Review) -> None:
+        """Tell it again."""
+        self._notice(review, f"review {review.id} is still waiting for a decision")
+
+    def _notice(self, review: Review, text: str) -> None:
+        hint = self._conversation.surroundings.console_url(review.id)
+        self._conversation.to_client(messages.notice_response(text, detail=f"Rule {review.rule!r}.", hint=hint))
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One session's state on both sides."""
+
+    session: Session
+    client: Wire
+    frontend: FrontendDecoder
+    target: TargetConnection
+    recorder: Recorder
+    surroundings: Surroundings
+    statements: Names[Prepared] = field(default_factory=Names)
+    portals: Names[Portal] = field(default_factory=Names)
+    cursors: Cursors = field(default_factory=Cursors)
+    replies: Replies = field(default_factory=Replies)
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set whenever the target answered something."""
+    hold: SessionHold | None = None
+    segment_closed: bool = True
+    skipping: bool = False
+    """The server has reported an error in this segment and ignores the rest of it."""
+    copying_in: bool = False
+    status: bytes = b"I"
+    """The transaction status of the last ReadyForQuery: I idle, T in a transaction, E in a failed one."""
+    age: int = 0
+    """How many commands ran that may have prepared statements without saying so."""
+    in_flight: Running | None = None
+    """The command that the steady state has on its way."""
+    failure: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    """Ends with an error that came up outside of the two loops."""
+    _flushing: asyncio.TimerHandle | None = None
+
+    def to_client(self, data: bytes) -> None:
+        """Send whole messages to the client."""
+        self.client.send(data)
+
+    def forward(self, data: bytes, entry: Entry) -> None:
+        """Send a request to the target and expect its answer."""
+        self.replies.ask(entry)
+        self.target.wire.send(data)
+
+    async def wait(self, condition: Callable[[], bool]) -> None:
+        """Wait until something the target answers makes it true."""
+        while not condition():
+            self.moved.clear()
+            await self.moved.wait()
+
+    async def settle(self) -> None:
+        """Hear how everything that was asked went, or that something of this segment failed."""
+        if self.replies.queue:
+            self.target.wire.send(messages.FLUSH)
+            await self.wait(lambda: not self.replies.queue or self.skipping)
+
+    @property
+    def is_quiet(self) -> bool:
+        """True between segments, with nothing on its way."""
+        return self.segment_closed and not self.replies.queue and self.hold is None and not self.copying_in
+
+    async def ask_ours(self, data: bytes, *entries: Entry) -> None:
+        """Send a request of the gateway's own, and hear it out or see the segment fail."""
+        for entry in entries:
+            self.replies.ask(entry)
+        self.target.wire.send(data if entries[-1].ends_with == b"Z" else data + messages.FLUSH)
+        await self.wait(lambda: entries[-1] not in self.replies.queue)
+
+    async def plan(self, description: bytes, reading_of: str, *, binary: bool | None = None) -> Planned:
+        """The plan for rows with this RowDescription. ``reading_of``: the statement they come from, '' where that is not known."""
+        fields = _core.decode_row_description(description)
+        columns = [
+            OutputColumn(f[0].decode("utf-8", "replace"), f[1], f[2], f[3], f[6] == 1 if binary is None else binary) for f in fields
+        ]
+        masking = self.surroundings.masking
+        masked = None
+        reading: OutputReading | None = None
+        if masking.has_columns:
+            masked = await self.surroundings.catalog.masked({column.table_oid for column in columns if column.table_oid})
+            reading = next(iter(clean_outputs(reading_of)), None) if reading_of else None
+        plan, masked_by = plan_rows(columns, masking, masked, reading)
+        return Planned(plan, [column.name for column in columns], masked_by, columns)
+
+    async def finish(self, running: Running, *, ok: bool, summary: str, error_code: str = "") -> None:
+        """Record what became of a permitted command, once."""
+        if running.finished:
+            return
+        running.finished = True
+        running.count_hits(running.plan)
+        for plan, _ in running.copies:
+            running.count_hits(plan)
+        duration_s = time.monotonic() - running.started_s
+        self.recorder.add("done", tag=summary, rows=running.rows, bytes=running.bytes_out, duration_s=round(duration_s, 6))
+        outcome = Outcome(ok, summary, duration_s, running.rows, error_code, tuple(running.hits.items()))
+        await self.surroundings.gate.finished(self.session, running.permit, outcome)
+
+    def finish_now(self, running: Running, tag: str) -> None:
+        """The same for a read of the steady state, which has no review to finish."""
+        running.finished = True
+        running.count_hits(running.plan)
+        duration_s = time.monotonic() - running.started_s
+        self.recorder.add("done", tag=tag, rows=running.rows, bytes=running.bytes_out, duration_s=round(duration_s, 6))
+        outcome = Outcome(True, tag, duration_s, running.rows, "", tuple(running.hits.items()))
+        self.surroundings.gate.record_outcome(self.session, running.permit, outcome)
+
+    def is_ready(self, status: bytes) -> None:
+        """The server waits for the next request, in this transaction status."""
+        self.status = status
+        if status == b"I":
+            self.portals.forget()  # no portal of the protocol outlives its transaction
+        self.flush_soon()
+
+    def flush_soon(self) -> None:
+        """Write the recording within a moment; a failure to do so ends the session."""
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().call_later(FLUSH_RECORDING_S, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = None
+        try:
+            self.recorder.flush()
+        except Exception as error:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """End the session with this error."""
+        if not self.failure.done():
+            self.failure.set_exception(error)
+
+    def close(self) -> None:
+        """Let go of what would outlive the session."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+
+
+def record_rows(talk: Conversation, data: bytes, rows: int, limit: int) -> None:
+    """Put the first rows of a run into the recording."""
+    try:
+        shown = _core.decode_rows(data, limit)
+    except _core.ProtocolError:  # the beginning of a row that is passed on in pieces
+        talk.recorder.add("rows", values=[], more=True)
+        return
+    talk.recorder.add("rows", values=[[_shown(value) for value in row] for row in shown], more=len(shown) < rows)
+
+
+def _shown(value: bytes | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return "\\x" + value.hex()
+
+
+def ours(ends_with: bytes, heard: Callable[[bytes], None] | None = None) -> Entry:
+    """The entry for a request of the gateway's own."""
+    return Entry(Asked.OURS, ends_with=ends_with, heard=heard)

@@ -1,0 +1,408 @@
+"""From the client to the target: each message in its place, each command judged before it leaves.
+
+Client messages of a new segment wait until the target is ready (see ``codec``). Everything that is not listed here is refused.
+"""
+
+import time
+
+from countersign import _core
+from countersign.gate import Outcome, digest_of
+from countersign.model import Command, Denial, Permit
+from countersign.protocols.postgres import messages
+from countersign.protocols.postgres.codec import Asked, Entry, Learning, Names, Portal, Prepared, Running
+from countersign.protocols.postgres.copying import CopyOut, copies_out
+from countersign.protocols.postgres.errors import ProtocolViolation
+from countersign.protocols.postgres.naming import Use, Verb, uses
+from countersign.protocols.postgres.reading import bind_command, call_command, doubted, may_prepare, query_command, touches_schema
+from countersign.protocols.postgres.server_texts import mask_response
+from countersign.protocols.postgres.session.conversation import Conversation, SessionHold, ours
+from countersign.protocols.wire import WireClosed
+
+EXTENDED = frozenset(b"PBDEC")
+SIMPLE = frozenset(b"QF")
+COPY_IN = frozenset(b"dcf")
+CONTINUED = 0
+LONGEST_NAME = 63
+"""Bytes of a name that the server tells apart (NAMEDATALEN - 1)."""
+
+PREPARED_TEXT = b"SELECT statement FROM pg_catalog.pg_prepared_statements WHERE name OPERATOR(pg_catalog.=) $1"
+
+
+class Requests:
+    """Handles what the client sends. ``run`` ends when the client says goodbye."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._talk = conversation
+        self._our_name = f"countersign_{conversation.session.id}".encode()
+        self._piece_goes_on = False
+        self.parked = False
+        """True while everything received has been handled."""
+
+    async def run(self) -> str:
+        """Carry the client's side; return why it ended."""
+        frontend, client, target = self._talk.frontend, self._talk.client, self._talk.target.wire
+        while True:
+            while (received := frontend.next()) is not None:
+                kind, raw = received
+                if kind == ord("X"):
+                    return "the client said goodbye"
+                await self._handle(kind, raw)
+            self.parked = frontend.buffered() == 0
+            data = await client.receive()
+            self.parked = False
+            frontend.feed(data)
+            await target.drain()
+
+    async def _handle(self, kind: int, raw: bytes) -> None:
+        talk = self._talk
+        if kind in COPY_IN or kind == CONTINUED:
+            await self._copy_in(kind, raw)
+            return
+        if talk.segment_closed:
+            await talk.wait(lambda: not talk.replies.queue and talk.in_flight is None)
+            talk.statements.settle()
+            talk.portals.settle()
+            talk.skipping = False
+        if kind in SIMPLE:
+            await self._simple(kind, raw)
+        elif kind == ord("S"):
+            talk.segment_closed = True
+            talk.forward(messages.SYNC, Entry(Asked.SYNC))
+        elif kind == ord("H"):
+            talk.target.wire.send(messages.FLUSH)
+        elif kind in EXTENDED:
+            talk.segment_closed = False
+            if not talk.skipping:
+                await self._extended(kind, raw)
+        else:
+            raise ProtocolViolation(f"unexpected message {chr(kind)!r}")
+
+    async def _simple(self, kind: int, raw: bytes) -> None:
+        """A Query or FunctionCall; behind an error in an unfinished segment the server ignores it, and so do we."""
+        await self._talk.settle()
+        if self._talk.skipping:
+            return
+        if kind == ord("Q"):
+            await self._query(raw)
+        else:
+            await self._function_call(raw)
+        self._talk.segment_closed = True
+
+    async def _extended(self, kind: int, raw: bytes) -> None:
+        match chr(kind):
+            case "P":
+                self._parse(raw)
+            case "B":
+                await self._bind(raw)
+            case "D":
+                self._describe(raw)
+            case "E":
+                self._execute(raw)
+            case "C":
+                self._close(raw)
+
+    # -- simple query
+    async def _query(self, raw: bytes) -> None:
+        talk = self._talk
+        sql = _core.decode_query(raw)
+        await self._verify_executed(sql)
+        command = query_command(raw, sql, self._grammar_agrees(), self._known)
+        answer = await self._judge(command)
+        talk.statements.forget(b"")  # a simple Query destroys the unnamed statement and portal
+        talk.portals.forget(b"")
+        if isinstance(answer, Denial):
+            talk.forward(messages.query(messages.REFUSED_SQL), Entry(Asked.REFUSED, denial=answer, is_simple=True))
+            return
+        running = self._spend(answer, command)
+        if not await self._plan_copies(running, is_simple=True):
+            return
+        if command.is_plain_read and len(command.statements) == 1:
+            running.learning = Learning(b"q" + _core.shape(sql))
+        self._before_names_change(running)
+        talk.forward(raw, Entry(Asked.QUERY, running=running, is_simple=True))
+
+    async def _function_call(self, raw: bytes) -> None:
+        talk = self._talk
+        oid, formats, values, _ = _core.decode_function_call(raw)
+        command = call_command(raw, oid, formats, values)
+        answer = await self._judge(command)
+        if isinstance(answer, Denial):
+            talk.forward(messages.query(messages.REFUSED_SQL), Entry(Asked.REFUSED, denial=answer, is_simple=True))
+            return
+        running = self._spend(answer, command)
+        self._before_names_change(running)
+        talk.forward(raw, Entry(Asked.CALL, running=running, is_simple=True, function_oid=oid))
+
+    # -- extended query
+    def _parse(self, raw: bytes) -> None:
+        name, sql, types = _core.decode_parse(raw)
+        if self._is_too_long(name):
+            return
+        prepared = Prepared(sql, types, raw, sql.decode("utf-8", "replace"), sql, self._talk.age)
+        self._talk.statements.hope(name, prepared)
+        self._talk.forward(raw, Entry(Asked.PARSE, name=name, prepared=prepared))
+
+    async def _bind(self, raw: bytes) -> None:
+        talk = self._talk
+        portal_name, statement, formats, values, _ = _core.decode_bind(raw)
+        prepared = talk.statements.get(statement)
+        if prepared is None:
+            self._refuse_extended(
+                Denial("", f"Countersign does not know the prepared statement {_shown(statement)}", hint="Prepare it again.")
+            )
+            return
+        if self._is_too_long(portal_name):
+            return
+        is_certain = await self._verify(statement, prepared)
+        await self._verify_executed(prepared.sql)
+        command = bind_command(prepared, raw, formats, values, self._grammar_agrees(), self._known)
+        if not is_certain:
+            command = doubted(command, _shown(statement))
+        answer = await self._judge(command)
+        if talk.skipping:  # an earlier message of this segment failed meanwhile: the target would ignore this one
+            if isinstance(answer, Permit):
+                running = self._spend(answer, command)
+                await talk.finish(running, ok=False, summary="skipped: an earlier command of the pipeline failed")
+            return
+        if isinstance(answer, Denial):
+            self._refuse_extended(answer)
+            return
+        running = self._spend(answer, command)
+        if not await self._plan_copies(running, is_simple=False):
+            return
+        if command.is_plain_read and len(command.statements) == 1 and prepared.query:
+            running.learning = Learning(b"x" + _core.shape(prepared.sql))
+        self._before_names_change(running)
+        portal = Portal(running, query=self._rows_come_from(running, prepared))
+        talk.portals.hope(portal_name, portal)
+        talk.forward(raw, Entry(Asked.BIND, name=portal_name, portal=portal, running=running))
+        # Its own description tells which columns it will answer with, whether the client asks or not.
+        ours_too = Entry(Asked.DESCRIBE_OURS, portal=portal, running=running)
+        talk.forward(messages.describe_portal(portal_name), ours_too)
+
+    def _describe(self, raw: bytes) -> None:
+        _core.decode_describe(raw)  # nothing malformed goes on
+        self._talk.forward(raw, Entry(Asked.DESCRIBE))
+
+    def _execute(self, raw: bytes) -> None:
+        name, _ = _core.decode_execute(raw)
+        portal = self._talk.portals.get(name)
+        if portal is None:
+            hint = "Bind it, or use FETCH."
+            self._refuse_extended(Denial("", f"Countersign does not know the portal {_shown(name)}", hint=hint))
+            return
+        self._talk.forward(raw, Entry(Asked.EXECUTE, name=name, portal=portal, running=portal.running))
+
+    def _close(self, raw: bytes) -> None:
+        kind, name = _core.decode_describe(raw)
+        names: Names[Prepared] | Names[Portal] = self._talk.statements if kind == "S" else self._talk.portals
+        names.hope(name, None)
+        self._talk.forward(raw, Entry(Asked.CLOSE, name=name, closes=kind.encode()))
+
+    def _is_too_long(self, name: bytes) -> bool:
+        if len(name) <= LONGEST_NAME:
+            return False
+        # The server would take it for another that begins alike.
+        self._refuse_extended(Denial("", f"a name of {len(name)} bytes; {LONGEST_NAME} are told apart"))
+        return True
+
+    def _refuse_extended(self, denial: Denial) -> None:
+        self._talk.skipping = True
+        refused = messages.parse(b"countersign_refused", messages.REFUSED_SQL) + messages.FLUSH
+        self._talk.forward(refused, Entry(Asked.REFUSED, denial=denial))
+
+    async def _copy_in(self, kind: int, raw: bytes) -> None:
+        """Copy data belongs to a permitted COPY; outside of one the server ignores it, and so do we."""
+        talk = self._talk
+        if kind == CONTINUED:
+            if self._piece_goes_on:  # a message whose beginning went on must be completed
+                talk.target.wire.send(raw)
+            return
+        await talk.wait(lambda: talk.copying_in or not talk.replies.queue or talk.skipping)
+        self._piece_goes_on = talk.copying_in
+        if not talk.copying_in:
+            return
+        if kind != ord("d"):
+            talk.copying_in = False
+        talk.target.wire.send(raw)
+
+    # -- judging
+    def _grammar_agrees(self) -> bool:
+        """True while the server reads text as the grammar library does."""
+        parameters = self._talk.target.parameters
+        return parameters.get("client_encoding") == "UTF8" and parameters.get("standard_conforming_strings") == "on"
+
+    async def _judge(self, command: Command) -> Permit | Denial:
+        talk = self._talk
+        talk.recorder.add("command", text=command.text, parameters=[p.shown for p in command.parameters])
+        if problem := self._unmaskable(command):
+            return await talk.surroundings.gate.refuse(talk.session, command, problem)
+        if not command.is_plain_read:
+            await talk.settle()
+        talk.hold = hold = SessionHold(talk)
+        if talk.client.gone.done():
+            hold.cancel("the client left")
+        try:
+            answer = await talk.surroundings.gate.admit(talk.session, command, hold)
+        finally:
+            talk.hold = None
+        if isinstance(answer, Permit) and (talk.client.gone.done() or hold.cancelled.done()):
+            why = hold.cancelled.result() if hold.cancelled.done() else "the client left"
+            await talk.surroundings.gate.finished(talk.session, answer, Outcome(False, f"not run: {why}", 0.0))
+            raise WireClosed(why)
+        self._record_decision(answer)
+        return answer
+
+    def _unmaskable(self, command: Command) -> str:
+        if not self._talk.surroundings.masking.rules:
+            return ""
+        problems = [f"this COPY to the client cannot be masked: {copy.problem}" for copy in self._copies(command) if copy.problem]
+        return next(iter(problems), "")
+
+    def _copies(self, command: Command) -> tuple[CopyOut, ...]:
+        readable = all(statement.kind != "unparsed" for statement in command.statements)
+        return copies_out(command.text) if readable and any(s.kind.startswith("COPY") for s in command.statements) else ()
+
+    def _record_decision(self, answer: Permit | Denial) -> None:
+        if isinstance(answer, Denial):
+            self._talk.recorder.add("decided", review_id=answer.review_id, state="denied", reason=answer.message)
+        elif answer.review_id:
+            self._talk.recorder.add("decided", review_id=answer.review_id, state="approved", reason="")
+
+    def _spend(self, permit: Permit, command: Command) -> Running:
+        """The permit is used up here, where the bytes leave (I2)."""
+        permit.spend(session_id=self._talk.session.id, digest=digest_of(self._talk.session, command))
+        readable = all(statement.kind != "unparsed" for statement in command.statements)
+        sql = command.text if readable else ""
+        return Running(permit, command, time.monotonic(), sql, uses(sql) if sql else (), schema_change=touches_schema(command))
+
+    # -- names
+    def _known(self, name: bytes) -> Prepared | None:
+        """A prepared statement that is certain to be what it was."""
+        prepared = self._talk.statements.get(name)
+        return prepared if prepared is not None and prepared.age == self._talk.age else None
+
+    def _before_names_change(self, running: Running) -> None:
+        """What a command may do to names is not trusted to have happened, nor not to have happened, until the server has said so."""
+        talk = self._talk
+        if may_prepare(running.command):
+            talk.age += 1
+            talk.cursors.forget()
+        for use in running.statements:
+            if use.verb in (Verb.PREPARE, Verb.DEALLOCATE):
+                talk.statements.forget(use.name.encode() or None)
+            elif use.verb is Verb.DISCARD:
+                talk.statements.forget()
+                talk.cursors.forget()
+            elif use.verb in (Verb.DECLARE, Verb.CLOSE):
+                talk.cursors.forget(use.name)
+
+    def _rows_come_from(self, running: Running, prepared: Prepared) -> str:
+        """The query whose rows a portal gives: its own, or that of the cursor or prepared statement that it names."""
+        return self.source_of(running.statements[0] if len(running.statements) == 1 else None, prepared.query)
+
+    def source_of(self, use: Use | None, sql: str) -> str:
+        """The query whose rows a statement gives; '' where it is not known."""
+        if use is None:
+            return sql
+        if use.verb is Verb.FETCH:
+            portal = self._talk.portals.get(use.name.encode())
+            return self._talk.cursors.get(use.name) or (portal.query if portal is not None else "")
+        if use.verb is Verb.EXECUTE:
+            known = self._known(use.name.encode())
+            return known.query if known is not None else ""
+        return sql
+
+    async def _verify_executed(self, sql: bytes) -> None:
+        """Before an EXECUTE is read, see that its statement is still the one that it was."""
+        if b"execute" not in sql.lower():
+            return
+        for use in uses(sql.decode("utf-8", "replace")):
+            prepared = self._talk.statements.get(use.name.encode()) if use.verb is Verb.EXECUTE else None
+            if prepared is not None:
+                await self._verify(use.name.encode(), prepared)
+
+    async def _verify(self, name: bytes, prepared: Prepared) -> bool:
+        """Ask the server whether a statement is what it was, if a command that may have prepared another has been run since."""
+        talk = self._talk
+        if prepared.age == talk.age:
+            return True
+        await talk.settle()
+        if talk.status == b"E" or talk.skipping:
+            return True  # the server runs nothing here but what ends the transaction
+        rows: list[bytes] = []
+        asked_at = talk.age
+        portal = self._our_name
+        data = (
+            messages.parse(self._our_name, PREPARED_TEXT)
+            + messages.bind_texts(portal, self._our_name, [name])
+            + messages.execute(portal)
+            + messages.message(b"C", b"P" + portal + b"\0")
+            + messages.close_statement(self._our_name)
+        )
+        entries = [ours(b"1"), ours(b"2"), ours(b"C", rows.append), ours(b"3"), ours(b"3")]
+        if talk.segment_closed:
+            data += messages.SYNC
+            entries.append(ours(b"Z"))
+        await talk.ask_ours(data, *entries)
+        texts = [values[0] for row in rows if row[:1] == b"D" for values in _core.decode_rows(row, 1)]
+        if texts != [prepared.source] or talk.age != asked_at:
+            return False
+        prepared.age = asked_at
+        return True
+
+    # -- COPY to the client
+    async def _plan_copies(self, running: Running, *, is_simple: bool) -> bool:
+        """Learn what the rows of each COPY to the client are. False where the server has refused that, which answers the client."""
+        talk = self._talk
+        masking = talk.surroundings.masking
+        for copy in self._copies(running.command):
+            if not masking.rules:
+                running.copies.append((_core.RowPlan([], None), copy.format))
+                continue
+            answer = await self._describe_rows(copy.rows_sql, is_simple=is_simple)
+            if answer[:1] != b"T":
+                await self._copy_refused(running, answer, is_simple=is_simple)
+                return False
+            planned = await talk.plan(answer, copy.rows_sql, binary=copy.format[0] == "binary")
+            plan = planned.plan
+            if copy.all_columns:
+                plan = await self._without_generated(answer, copy)
+            talk.recorder.add("columns", names=planned.names, masked=planned.masked_by)
+            running.copies.append((plan, copy.format))
+        return True
+
+    async def _without_generated(self, description: bytes, copy: CopyOut) -> _core.RowPlan:
+        """COPY of a whole relation leaves its generated columns out."""
+        talk = self._talk
+        fields = _core.decode_row_description(description)
+        masked = await talk.surroundings.catalog.masked({field[1] for field in fields if field[1]})
+        kept = [field for field in fields if (field[1], field[2]) not in masked.generated]
+        planned = await talk.plan(messages.row_description(kept), copy.rows_sql, binary=copy.format[0] == "binary")
+        return planned.plan
+
+    async def _describe_rows(self, sql: str, *, is_simple: bool) -> bytes:
+        """The RowDescription of a query, or NoData, or the server's error; b'' where the segment failed."""
+        heard: list[bytes] = []
+        name = self._our_name
+        data = messages.parse(name, sql.encode()) + messages.describe_statement(name) + messages.close_statement(name)
+        entries = [ours(b"1", heard.append), ours(b"t", heard.append), ours(b"Tn", heard.append), ours(b"3")]
+        if is_simple:
+            data += messages.SYNC
+            entries.append(ours(b"Z", heard.append))
+        await self._talk.ask_ours(data, *entries)
+        return next((answer for answer in heard if answer[:1] in (b"T", b"n", b"E")), b"")
+
+    async def _copy_refused(self, running: Running, answer: bytes, *, is_simple: bool) -> None:
+        """In a simple Query the server's error is the answer; in a segment it went to the client as it came."""
+        talk = self._talk
+        summary = "the server refuses to describe the rows of this COPY"
+        if is_simple:
+            error = messages.error_response("42P01", summary) if answer[:1] != b"E" else answer
+            masked = mask_response(error, talk.surroundings.masking, False)
+            talk.to_client(masked + messages.message(b"Z", talk.status))
+        await talk.finish(running, ok=False, summary=summary)
+
+
+def _shown(name: bytes) -> str:
+    return repr(name[:LONGEST_NAME].decode("utf-8", "replace"))
