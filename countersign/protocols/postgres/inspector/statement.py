@@ -15,8 +15,8 @@ from countersign.protocols.postgres.inspector.utilities import copy, setting, tr
 from countersign.protocols.postgres.schema import Schema
 
 UNSETTLED = "this transaction has changed the schema, and the catalog shows only what is committed"
-PLANNED = frozenset({Effect.UNKNOWN, Effect.ADMIN, Effect.EXEC})
-"""Effects of a statement that planning may have too."""
+PLANNED = frozenset({Effect.UNKNOWN, Effect.ADMIN, Effect.EXEC, Effect.DDL})
+"""Effects of a statement that planning may have too. To plan the making of a temporary table makes the session's pg_temp."""
 
 
 def statement(node: Any, schema: Schema | None) -> Statement:
