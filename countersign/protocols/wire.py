@@ -23,6 +23,7 @@ class Wire(asyncio.Protocol):
         self._limit_bytes = limit_bytes
         self._chunks: list[bytes] = []
         self._size = 0
+        self._outgoing: list[bytes] = []
         self._paused = False
         self._arrived = asyncio.Event()
         self._writable = asyncio.Event()
@@ -111,12 +112,24 @@ class Wire(asyncio.Protocol):
         return not self._writable.is_set()
 
     def send(self, data: bytes) -> None:
-        """Queue bytes for the peer; whole messages only, so that senders may interleave."""
+        """Queue bytes for the peer; whole messages only, so that senders may interleave. What one turn of the loop sends goes out in one
+        write."""
+        if not self._outgoing:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._outgoing.append(data)
+
+    def flush(self) -> None:
+        """Hand over what is queued now."""
+        if not self._outgoing:
+            return
+        data = self._outgoing[0] if len(self._outgoing) == 1 else b"".join(self._outgoing)
+        self._outgoing.clear()
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     async def drain(self) -> None:
         """Wait while the peer is slow. Raises ``WireClosed`` where it is gone."""
+        self.flush()
         while not self._writable.is_set() and not self.gone.done():
             await self._writable.wait()
         if self.gone.done():
@@ -126,6 +139,7 @@ class Wire(asyncio.Protocol):
         self, context: ssl.SSLContext, *, server_side: bool, server_hostname: str | None = None, timeout_s: float = 20
     ) -> None:
         """Go on inside TLS. Raises ``WireClosed`` where plaintext waits in the buffer, which may be injected (CVE-2021-23214)."""
+        self.flush()
         transport = self._open_transport()
         transport.pause_reading()
         if self._size:
@@ -146,6 +160,7 @@ class Wire(asyncio.Protocol):
         """Send what is queued, then close; give a peer that does not read two seconds."""
         if self._transport is None:
             return
+        self.flush()
         self._transport.close()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(asyncio.shield(self.gone), 2)

@@ -18,7 +18,6 @@ from countersign.protocols.postgres.session.target import TargetConnection
 from countersign.protocols.wire import Wire
 from countersign.recording import Recorder
 
-FLUSH_RECORDING_S = 0.25
 ROWS_RECORDED = 200
 OUR_ROWS = _core.RowPlan([("pass", "text", False, "", '{"redact":{}}')], None)
 """Of the gateway's own queries, which have one column each."""
@@ -101,7 +100,6 @@ class Conversation:
     """The command that the steady state has on its way."""
     failure: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     """Ends with an error that came up outside of the two loops."""
-    _flushing: asyncio.TimerHandle | None = None
 
     def to_client(self, data: bytes) -> None:
         """Send whole messages to the client."""
@@ -202,30 +200,12 @@ class Conversation:
             if self.schema_changed:  # others see the change only now, the reader of the catalog among them
                 self.schema_changed = False
                 self.surroundings.catalog.expire()
-        self.flush_soon()
-
-    def flush_soon(self) -> None:
-        """Write the recording within a moment; a failure to do so ends the session."""
-        if self._flushing is None:
-            self._flushing = asyncio.get_running_loop().call_later(FLUSH_RECORDING_S, self._flush)
-
-    def _flush(self) -> None:
-        self._flushing = None
-        try:
-            self.recorder.flush()
-        except Exception as error:
-            self.fail(error)
+        self.recorder.flush()
 
     def fail(self, error: BaseException) -> None:
         """End the session with this error."""
         if not self.failure.done():
             self.failure.set_exception(error)
-
-    def close(self) -> None:
-        """Let go of what would outlive the session."""
-        if self._flushing is not None:
-            self._flushing.cancel()
-            self._flushing = None
 
 
 def record_rows(talk: Conversation, data: bytes, rows: int, limit: int) -> None:

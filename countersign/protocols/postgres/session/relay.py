@@ -58,7 +58,6 @@ class Relay:
             for task in (reading, answering):
                 task.cancel()
             await asyncio.gather(reading, answering, return_exceptions=True)
-            talk.close()
             await self._abandon_running()
 
     def _from_client(self, data: bytes) -> bool:

@@ -179,6 +179,7 @@ class Steady:
         self._now = InFlight(known, running, answer, entries)
         talk.in_flight = running
         talk.target.wire.send(forward)
+        talk.target.wire.flush()
 
     # -- from the target
     def from_target(self, data: bytes) -> bool:
@@ -197,6 +198,7 @@ class Steady:
             running.tags.append(tag.decode("utf-8", "replace"))
         if out:
             talk.to_client(out)
+            talk.client.flush()
         if ready is not None:
             self._complete(now, bytes((ready,)))
         if turned is not None:
