@@ -29,7 +29,7 @@ EXPECTED = {
     "start": "application_name=jdbc",
     "types-simple": "漢字",
     "errors-extended": "22012|division by zero",
-    "binary": '{a,NULL,"b,c"}',
+    "binary": '"b,c"',
     "prepared": "item 7|14|",
     "fetch size": "item 50!",
     "batches": "23505",
