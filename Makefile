@@ -13,7 +13,7 @@ CONSOLE := $(shell find console -type f -not -path '*/node_modules/*' -not -path
 demo: $(STAMPS)/python $(STAMPS)/core console
 	$(BIN)/countersign demo $(if $(shell test -t 0 && test -t 1 && echo yes),,--decide approve) $(DEMO)
 
-test: $(STAMPS)/python $(STAMPS)/core console lint peers
+test: $(STAMPS)/python $(STAMPS)/core console lint peers $(STAMPS)/node-client $(STAMPS)/jdbc-client
 	cargo test --quiet --workspace
 	cd console && npm run --silent lint && npm run --silent typecheck && npm run --silent test
 	$(BIN)/pytest -n auto --dist loadfile tests
@@ -55,6 +55,17 @@ $(STAMPS)/console: console/package-lock.json console/package.json | $(STAMPS)/ve
 	cd console && npm ci --silent
 	touch $@
 
+# Clients from outside Python; a test skips what is not here.
+$(STAMPS)/node-client: tests/e2e/clients/node/package-lock.json tests/e2e/clients/node/package.json | $(STAMPS)/venv
+	cd tests/e2e/clients/node && npm ci --silent
+	touch $@
+
+$(STAMPS)/jdbc-client: tests/e2e/clients/jdbc/pom.xml | $(STAMPS)/venv
+	if command -v mvn >/dev/null && command -v javac >/dev/null; then \
+	  cd tests/e2e/clients/jdbc && mvn --batch-mode --quiet dependency:copy-dependencies -DexcludeTransitive=true -DoutputDirectory=lib; \
+	else echo "mvn or javac is missing: the tests with pgjdbc are skipped"; fi
+	touch $@
+
 # What the tests run against and the registries of languages do not have.
 peers:
 	@packages=""; \
@@ -65,4 +76,4 @@ peers:
 	  echo "missing for the tests: $$packages; install these packages"; exit 1; }
 
 clean:
-	rm -rf .venv target countersign/*.so countersign/api/console console/node_modules console/dist
+	rm -rf .venv target countersign/*.so countersign/api/console console/node_modules console/dist tests/e2e/clients/node/node_modules tests/e2e/clients/jdbc/lib

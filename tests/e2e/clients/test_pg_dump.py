@@ -21,7 +21,7 @@ PLAIN = [
     ["--table=wide", "--table=public.item*", "--strict-names"],
     ["--section=pre-data"],
     ["--section=post-data"],
-    ["--load-via-partition-root", "--no-synchronized-snapshots" if False else "--no-comments"],
+    ["--load-via-partition-root", "--no-comments"],
 ]
 
 
@@ -42,16 +42,24 @@ def dump(twins, address, *words):
 
 
 def dump_file(twins, address, file, *words):
-    said = dump(twins, address, "-f", file, *words)
-    assert not said
+    dump(twins, address, "-f", file, *words)
     return RESTRICT.sub(b"", file.read_bytes())
+
+
+def assert_same(through, direct):
+    """Two dumps; where they differ, the first lines that do."""
+    if through != direct:
+        differ = [pair for pair in zip(direct.splitlines(), through.splitlines(), strict=False) if pair[0] != pair[1]]
+        near = [next(i for i, (a, b) in enumerate(zip(*pair, strict=False)) if a != b) for pair in differ[:3]]
+        shown = [[line[max(0, at - 60) : at + 60] for line in pair] for pair, at in zip(differ, near, strict=False)]
+        pytest.fail(f"{len(differ)} lines differ: {shown}", pytrace=False)
 
 
 @pytest.mark.parametrize("words", PLAIN, ids=lambda words: " ".join(words) or "all")
 def test_a_plain_dump_is_the_same_byte_for_byte(filled, tmp_path, words):
     direct = dump_file(filled, filled.behind, tmp_path / "direct", *words)
     through = dump_file(filled, filled.through, tmp_path / "through", *words)
-    assert through == direct
+    assert_same(through, direct)
     assert len(direct) > 1000
 
 
@@ -67,7 +75,7 @@ def test_an_archive_holds_the_same_and_comes_back_whole(filled, tmp_path, form):
     listed = {name: MADE.sub("", filled.run(filled.direct, "pg_restore", "-l", file).text) for name, file in archives.items()}
     assert listed["through"] == listed["direct"]
     scripts = {name: script(filled, file, tmp_path / f"{name}.sql") for name, file in archives.items()}
-    assert scripts["through"] == scripts["direct"]
+    assert_same(scripts["through"], scripts["direct"])
     if archives["direct"].is_dir():
         data = {name: {f.name: f.read_bytes() for f in file.iterdir() if f.name != "toc.dat"} for name, file in archives.items()}
         assert data["through"] == data["direct"]
@@ -86,7 +94,7 @@ def restored_is_whole(twins, tmp_path, database, archive, *, parallel):
     assert (done.status, done.text) == (0, "")
     before = dump_file(twins, twins.behind, tmp_path / "before")
     after = dump_file(twins, twins.behind.of(database), tmp_path / "after")
-    assert after == before
+    assert_same(after, before)
 
 
 def test_a_plain_dump_runs_through_psql(filled, tmp_path):

@@ -192,14 +192,14 @@ def test_prepare_execute_and_cursors(psql):
         "BEGIN;\nDECLARE b BINARY CURSOR FOR SELECT 1;\nCLOSE b;\nDECLARE u CURSOR FOR SELECT * FROM items FOR UPDATE;\nFETCH 1 FROM u;\n"
         "UPDATE items SET size = 99 WHERE CURRENT OF u;\nROLLBACK;\nDISCARD ALL;\n"
     )
-    assert "item 8" in text
+    assert "item 6" in text
     assert "item 1!" in text
 
 
 def test_fetch_count_reads_through_a_cursor(psql):
     text = psql(
         "\\set FETCH_COUNT 700\n\\t on\n\\pset format unaligned\nSELECT * FROM many ORDER BY id;\nSELECT count(*), max(digest) FROM many;\n"
-        "SELECT 1000 / (1500 - id) FROM many ORDER BY id;\nBEGIN;\nTABLE labels;\nCOMMIT;\nINSERT INTO labels VALUES (400, 'x') RETURNING *;\n"
+        "SELECT 1000 / (1500 - i) FROM generate_series(1, 3000) i;\nBEGIN;\nTABLE labels;\nCOMMIT;\nINSERT INTO labels VALUES (400, 'x') RETURNING *;\n"
     )
     assert text.count("\n") > 4490
     assert "division by zero" in text

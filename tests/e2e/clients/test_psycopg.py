@@ -306,35 +306,81 @@ def test_pipelines(talk):
     assert found[20] == [(38,)]
 
 
-@pytest.mark.parametrize("broken", ["SELECT 1/0", "SELECT nope", "SELEC"])
+def in_a_pipeline(connection, *segments):
+    """Every result of these segments, each sent whole and closed by a Sync, as libpq hands them out."""
+    server = connection.pgconn
+    server.nonblocking = 0
+    server.enter_pipeline_mode()
+    for segment in segments:
+        for query, *parameters in segment:
+            server.send_query_params(query.encode(), [str(value).encode() for value in parameters])
+        server.pipeline_sync()
+    found, open_segments = [], len(segments)
+    while open_segments:
+        result = server.get_result()
+        if result is None:
+            found.append("end")
+            continue
+        open_segments -= result.status == psycopg.pq.ExecStatus.PIPELINE_SYNC
+        rows = [[result.get_value(row, i) for i in range(result.nfields)] for row in range(result.ntuples)]
+        error = fields(psycopg.errors.Diagnostic(result)) if result.status == psycopg.pq.ExecStatus.FATAL_ERROR else None
+        found.append((psycopg.pq.ExecStatus(result.status).name, result.command_status, rows, error, server.transaction_status))
+    server.exit_pipeline_mode()
+    return found
+
+
+@pytest.mark.parametrize("broken", ["SELECT 1/0", "SELECT nope", "SELEC", "INSERT INTO half VALUES ('x')", "SELECT $1::int"])
 def test_errors_inside_pipelines(talk, broken):
     def dialogue(connection):
-        found = []
-        for in_transaction in (False, True):
-            try:
-                with connection.pipeline() as pipeline:
-                    if in_transaction:
-                        connection.execute("BEGIN")
-                    connection.execute("CREATE TABLE half (i int)")
-                    first = connection.execute("SELECT 'before'")
-                    bad = connection.execute(broken)
-                    after = connection.execute("SELECT 'after'")
-                    pipeline.sync()
-                    last = connection.execute("SELECT 'next segment'")
-                    for cursor in (first, bad, after, last):
-                        try:
-                            found.append(cursor.fetchall())
-                        except psycopg.Error as error:
-                            found.append((type(error).__name__, fields(error)))
-            except psycopg.Error as error:
-                found.append(("at exit", type(error).__name__, fields(error)))
-            found.append(connection.info.transaction_status)
-            connection.execute("ROLLBACK")
-            found.append(ask(connection, "SELECT count(*) FROM half"))
-            connection.execute("DROP TABLE IF EXISTS half")
+        connection.execute("CREATE TABLE half (i int)")
+        insert = ("INSERT INTO half VALUES ($1)", 1)
+        found = [
+            in_a_pipeline(
+                connection,
+                [("SELECT 'before'",), insert, (broken, "x")[: 1 + ("$1" in broken)], insert, ("SELECT 'skipped'",)],
+                [("SELECT 'next'",), insert],
+            ),
+            in_a_pipeline(
+                connection, [("BEGIN",), insert, (broken,)], [("SELECT 'failed'",)], [("ROLLBACK",), ("SELECT count(*) FROM half",)]
+            ),
+            in_a_pipeline(connection, [("BEGIN",), insert], [(broken,)], [("COMMIT",)], [], [("SELECT count(*) FROM half",)]),
+        ]
+        connection.execute("DROP TABLE half")
         return found
 
-    assert any("before" in str(part) for part in talk(dialogue))
+    found = talk(dialogue)
+    kinds = [part[0] for part in found[0] if part != "end"]
+    assert kinds == [
+        "TUPLES_OK",
+        "COMMAND_OK",
+        "FATAL_ERROR",
+        "PIPELINE_ABORTED",
+        "PIPELINE_ABORTED",
+        "PIPELINE_SYNC",
+        "TUPLES_OK",
+        "COMMAND_OK",
+        "PIPELINE_SYNC",
+    ]
+    assert found[1][-3][2] == found[2][-3][2] == [[b"1"]]
+
+
+@pytest.mark.parametrize("broken", ["SELECT 1/0", "SELECT nope", "SELEC"])
+def test_errors_that_psycopg_hears_of_inside_its_pipelines(talk, broken):
+    def dialogue(connection):
+        found = []
+        try:
+            with connection.pipeline():
+                cursors = [connection.execute(query) for query in ("SELECT 'before'", broken, "SELECT 'after'")]
+                for cursor in cursors:
+                    try:
+                        found.append(cursor.fetchall())
+                    except psycopg.Error as error:
+                        found.append((type(error).__name__, fields(error)))
+        except psycopg.Error as error:
+            found.append(("at the end", type(error).__name__, fields(error)))
+        return found, ask(connection, "SELECT 'still here'")
+
+    assert talk(dialogue)[1][0][2] == [[b"still here"]]
 
 
 def test_a_pipeline_with_transactions_and_several_syncs(talk):
@@ -392,9 +438,10 @@ def test_copy_out(talk, options):
             "(SELECT 1 WHERE false)",
             "(SELECT '')",
         ):
-            with connection.cursor() as cursor, cursor.copy(f"COPY {source} TO STDOUT {options}") as copy:
-                found.append(b"".join(map(bytes, copy)))
-            found.append(cursor.statusmessage)
+            with connection.cursor() as cursor:
+                with cursor.copy(f"COPY {source} TO STDOUT {options}") as copy:
+                    found.append(b"".join(map(bytes, copy)))
+                found.append(cursor.statusmessage)
         return found
 
     found = talk(dialogue)
@@ -443,12 +490,13 @@ def test_copy_in(talk, options):
 def test_copy_that_goes_wrong(talk):
     def copy(connection, statement, chunks, fail=None):
         try:
-            with connection.cursor() as cursor, cursor.copy(statement) as writer:
-                for chunk in chunks:
-                    writer.write(chunk)
-                if fail:
-                    raise fail
-            return cursor.statusmessage
+            with connection.cursor() as cursor:
+                with cursor.copy(statement) as writer:
+                    for chunk in chunks:
+                        writer.write(chunk)
+                    if fail:
+                        raise fail
+                return cursor.statusmessage
         except psycopg.Error as error:
             return fields(error)
         except ValueError as error:
@@ -673,21 +721,6 @@ def test_rows_as_dicts_and_composed_queries(talk):
             return cursor.execute(query, {"ids": [1, 2, 3]}).fetchall()
 
     assert talk(dialogue)[2] == {"id": 3, 'odd "name"': "item 3"}
-
-
-def test_two_phase_commit(talk):
-    def dialogue(connection):
-        xid = connection.xid(1, "global", "branch")
-        try:
-            connection.tpc_begin(xid)
-            connection.execute("SELECT 1")
-            connection.tpc_prepare()
-        except psycopg.Error as error:
-            connection.tpc_rollback()
-            return fields(error)
-        return "prepared"
-
-    assert talk(dialogue, autocommit=False)["sqlstate"] == "55000"
 
 
 def test_async(twins):
