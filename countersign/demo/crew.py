@@ -1,20 +1,27 @@
 """A CrewAI crew of two. It knows nothing of Countersign but the address in its database URI.
 
-python -m countersign.demo.crew DATABASE_URI MODEL_URL
+DATABASE_URL=… python -m countersign.demo.crew MODEL_URL
 """
 
 import os
+import shutil
 import sys
 import tempfile
 from typing import Any
 
 STATE = tempfile.mkdtemp(prefix="countersign-crew-")
+tempfile.tempdir = STATE  # CrewAI leaves lock files in the temporary folder
 os.environ |= {
     "CREWAI_DISABLE_TELEMETRY": "true",
     "CREWAI_TRACING_ENABLED": "false",
     "OTEL_SDK_DISABLED": "true",
     "CREWAI_STORAGE_DIR": STATE,
+    # The model is on this machine, whatever proxy the user's shell names.
+    "NO_PROXY": "127.0.0.1",
+    "no_proxy": "127.0.0.1",
 }
+for name in [name for name in os.environ if name.startswith("PG") or name == "CREWAI_NL2SQL_ALLOW_DML"]:
+    del os.environ[name]  # the URI says everything, and the analyst only reads
 
 
 def main(database_uri: str, model_url: str) -> None:
@@ -51,4 +58,7 @@ def main(database_uri: str, model_url: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(os.environ["DATABASE_URL"], sys.argv[1])
+    finally:
+        shutil.rmtree(STATE, ignore_errors=True)

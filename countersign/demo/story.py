@@ -3,6 +3,9 @@
 import contextlib
 import json
 import os
+import shlex
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from countersign.demo.database import DemoDatabase
 from countersign.demo.shop import CUSTOMERS, ORDERS, cancelled_orders, create_shop, secrets_of
 from countersign.demo.stub_model import StubModel
@@ -19,6 +24,7 @@ from countersign.demo.stub_model import StubModel
 TEMPLATES = Path(__file__).with_name("templates")
 PROGRAM = str(Path(sys.executable).with_name("countersign"))
 REASON = "cancelled orders are needed for the audit"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 START_S = 30.0
 CREW_S = 600.0
 
@@ -29,18 +35,38 @@ class StoryError(Exception):
 
 def run(decide: str, directory: Path | None) -> int:
     """Tell the story; ``decide`` is approve, deny, timeout, or '' for the person at the terminal. Return the exit code."""
+    _prepare_process()
     folder = (directory or Path(tempfile.mkdtemp(prefix="countersign-demo-"))).absolute()
-    if folder.exists() and any(folder.iterdir()):
-        say(f"{folder} is not empty: choose another --dir")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        say(f"{folder} is not an empty folder: choose another --dir")
         return 1
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             Story(folder, decide, stack).tell()
-    except (StoryError, RuntimeError, OSError) as error:
-        say(f"\nThe story did not go as told: {error}")
+    except (StoryError, RuntimeError, OSError, subprocess.SubprocessError, psycopg.Error) as error:
+        say(f"\nThe story did not go as told: {error}\nWhat there is of it is in {folder}.")
         return 1
+    except SystemExit:
+        if directory is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     return 0
+
+
+def _prepare_process() -> None:
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]  # PGSERVICE, PGOPTIONS and the like are about another server
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _leave)  # else the database, the gateway and the crew would stay behind
+
+
+def _leave(number: int, frame: object) -> None:
+    """Unwind, so that everything is stopped and removed; a second signal does not interrupt that."""
+    for other in SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def say(text: str) -> None:
@@ -74,7 +100,7 @@ class Story:
         crew = self._start_crew(f"postgresql://crew:{key}@127.0.0.1:{port}/shop", model.url)
         review = self._await_review(crew)
         self._decide_on(review)
-        code = crew.wait(CREW_S)
+        code = crew.wait(CREW_S if self._decide else None)  # a person may take as long as the review lasts
         if code != 0:
             raise StoryError(f"the crew ended with exit code {code}")
         self._check(review["id"], database, model, before)
@@ -109,8 +135,14 @@ class Story:
             self._gateway.wait(20)
 
     def _start_crew(self, uri: str, model_url: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-W", "ignore", "-m", "countersign.demo.crew", uri, model_url]
-        crew = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self._folder)
+        command = [sys.executable, "-W", "ignore", "-m", "countersign.demo.crew", model_url]
+        state = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="countersign-crew-", ignore_cleanup_errors=True))
+        # The URI is not an argument: those, and so the key, show in every user's ps.
+        environment = os.environ | {"DATABASE_URL": uri, "TMPDIR": state}
+        crew = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self._folder, env=environment
+        )
+        self._stack.callback(crew.wait)
         self._stack.callback(crew.kill)
         self.lines: list[str] = []
 
@@ -138,7 +170,7 @@ class Story:
         return review
 
     def _decide_on(self, review: dict[str, Any]) -> None:
-        option = f"--config {self._config}"
+        program, option = shlex.quote(PROGRAM), f"--config {shlex.quote(str(self._config))}"
         if self._decide == "approve":
             say("   approving it")
             self._cli("reviews", "approve", review["id"])
@@ -149,9 +181,9 @@ class Story:
             say("   nobody decides, and it expires")
         else:
             say(f"   Your turn. In the browser: {self._cli('login').strip()}")
-            say(f"   Or here: {PROGRAM} reviews show {review['id']} {option}")
-            say(f"            {PROGRAM} reviews approve {review['id']} {option}")
-            say(f"            {PROGRAM} reviews deny {review['id']} --reason '{REASON}' {option}")
+            say(f"   Or here: {program} reviews show {review['id']} {option}")
+            say(f"            {program} reviews approve {review['id']} {option}")
+            say(f"            {program} reviews deny {review['id']} --reason '{REASON}' {option}")
 
     # -- what came of it
     def _check(self, review_id: str, database: DemoDatabase, model: StubModel, before: int) -> None:
@@ -178,7 +210,7 @@ class Story:
         record = next(r for r in json.loads(self._cli("reviews", "list", "--all", "--json")) if r["id"] == review_id)
         say(f"6. Everything is kept in {self._folder}. Where to look:")
         for words in (f"reviews show {review_id}", f"replay {record['session_id']}", "audit verify"):
-            say(f"   {PROGRAM} {words} --config {self._config}")
+            say(f"   {shlex.quote(PROGRAM)} {words} --config {shlex.quote(str(self._config))}")
 
     def _cli(self, *words: str) -> str:
         done = subprocess.run(

@@ -29,6 +29,10 @@ class Statement:
 
     ``reads`` and ``writes`` are relations named ``schema.table`` or, where the text names no schema, ``table``.
     ``summary`` says in words what the statement does, for the reviewer. ``reasons`` say why an effect was given.
+    Columns are named ``schema.table.column`` or as far as is known; ``table.*`` is every column. ``settings`` are those of the session
+    that it changes; ``locks`` are explicit ones, such as ``FOR UPDATE orders``; ``copy`` is where a COPY reads or writes: program, file,
+    stdin or stdout; ``triggers`` are the functions that it sets going. ``named`` is the prepared statement or cursor that it makes,
+    runs or ends.
     """
 
     kind: str
@@ -39,6 +43,13 @@ class Statement:
     functions: tuple[str, ...] = ()
     has_where: bool | None = None
     reasons: tuple[str, ...] = ()
+    columns_read: tuple[str, ...] = ()
+    columns_written: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    locks: tuple[str, ...] = ()
+    copy: str = ""
+    triggers: tuple[str, ...] = ()
+    named: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Writes one session's recording."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from countersign.model import Session
 from countersign.model.clock import to_text
 
 FLUSH_BYTES = 64 * 1024
+FLUSH_S = 0.03
+"""How long events may wait for others to be written with them: a write for each answer costs more than the events."""
 
 
 class RecordingFailed(Exception):
@@ -25,6 +28,8 @@ class Recorder:
         self._start = monotonic()
         self._pending: list[bytes] = []
         self._pending_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._failure: RecordingFailed | None = None
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -43,14 +48,39 @@ class Recorder:
 
     def add(self, kind: str, **fields: object) -> None:
         """Add an event. Raises ``RecordingFailed``."""
-        line = orjson.dumps({"t": round(self._monotonic() - self._start, 6), "type": kind, **fields}) + b"\n"
+        event = {"t": round(self._monotonic() - self._start, 6), "type": kind, **fields}
+        line = orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
         self._pending.append(line)
         self._pending_bytes += len(line)
         if self._pending_bytes >= FLUSH_BYTES:
-            self.flush()
+            self._write()
 
     def flush(self) -> None:
-        """Write what is pending. Raises ``RecordingFailed``."""
+        """Have what is pending written within ``FLUSH_S``. Raises ``RecordingFailed`` where it could not be lately."""
+        if self._failure is not None:
+            raise self._failure
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._write_on_time)
+
+    def close(self, reason: str) -> None:
+        """Write the end and close the file. Raises ``RecordingFailed``."""
+        if self._timer is not None:
+            self._timer.cancel()
+        try:
+            self.add("closed", reason=reason)
+            self._write()
+        finally:
+            os.close(self._file)
+
+    # -- within
+    def _write_on_time(self) -> None:
+        self._timer = None
+        try:
+            self._write()
+        except RecordingFailed as failure:
+            self._failure = failure  # the session hears of it with its next flush
+
+    def _write(self) -> None:
         data = b"".join(self._pending)
         self._pending.clear()
         self._pending_bytes = 0
@@ -59,11 +89,3 @@ class Recorder:
                 data = data[os.write(self._file, data) :]
         except OSError as error:
             raise RecordingFailed(f"the recording cannot be written: {error.strerror}") from error
-
-    def close(self, reason: str) -> None:
-        """Write the end and close the file. Raises ``RecordingFailed``."""
-        try:
-            self.add("closed", reason=reason)
-            self.flush()
-        finally:
-            os.close(self._file)

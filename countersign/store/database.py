@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine, create_engine, event, select, text
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from countersign.audit import GENESIS, AuditUnavailable, Encoded, encode, seal
@@ -44,34 +44,41 @@ class StoreError(AuditUnavailable):
     """The store failed: nothing of the job is kept."""
 
 
-class Transaction:
-    """What a job works with: a connection inside the writer's transaction, and the log's end."""
+class LogEnd:
+    """The end of the audit log inside the writer's transaction. ``head`` is the last record's number and hash."""
 
-    def __init__(self, connection: Connection, clock: Clock) -> None:
-        """Reads the log's end, which may have moved: a CLI working beside the gateway writes too."""
-        self.connection = connection
-        self._raw: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+    def __init__(self, raw: sqlite3.Connection, clock: Clock) -> None:
+        """Reads the end anew for each transaction: a CLI working beside the gateway writes too."""
+        self._raw = raw
         self._clock = clock
-        self.head: tuple[int, str] = self._raw.execute(READ_HEAD).fetchone() or (0, GENESIS)
+        self.head: tuple[int, str] = raw.execute(READ_HEAD).fetchone() or (0, GENESIS)
 
-    def append(self, events: Sequence[AuditEvent]) -> None:
-        """Chain events to the log's end, in order."""
-        self.append_encoded([encode(event) for event in events])
-
-    def append_encoded(self, entries: Sequence[Encoded]) -> None:
-        """The same for events that are encoded already."""
+    def append(self, entries: Sequence[Encoded]) -> None:
+        """Chain entries to the log's end, in order."""
         for start in range(0, len(entries), ROWS_A_STATEMENT):
             values: list[object] = []
             chunk = entries[start : start + ROWS_A_STATEMENT]
             seq, previous = self.head
+            time = to_text(self._clock())
             for entry in chunk:
                 seq += 1
-                time = to_text(self._clock())
                 current = seal(entry, seq=seq, time=time, previous_hash=previous)
                 values += (seq, time, entry.kind, entry.body.decode(), previous, current)
                 previous = current
             self._raw.execute(INSERTS[len(chunk)], values)
             self.head = (seq, previous)
+
+
+class Transaction:
+    """What a job works with: a connection inside the writer's transaction, and the log's end."""
+
+    def __init__(self, connection: Connection, clock: Clock) -> None:
+        self.connection = connection
+        self.log = LogEnd(connection.connection.driver_connection, clock)  # type: ignore[arg-type]  # the driver is sqlite3
+
+    def append(self, events: Sequence[AuditEvent]) -> None:
+        """Chain events to the log's end, in order."""
+        self.log.append([encode(event) for event in events])
 
 
 INSERT = "INSERT INTO audit_records (seq, time, kind, body, previous_hash, hash) VALUES "
@@ -97,6 +104,8 @@ class Database:
         self._urgent = threading.Event()
         self._closing = threading.Event()
         self._failure = ""
+        self._raw: PoolProxiedConnection | None = None
+        """The writer thread's own connection."""
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -193,12 +202,13 @@ class Database:
                 if not self._commit(batch):
                     self._keep(batch, closing)
                     break
+        if self._raw is not None:
+            self._raw.close()
 
     def _commit(self, batch: list[Waiting]) -> bool:
-        results: list[Result] = []
         try:
-            with self._engine.begin() as connection:
-                _do(Transaction(connection, self._clock), batch, results)
+            records = [work for work, _ in batch if isinstance(work, Encoded)]
+            results = self._commit_records(records, batch) if len(records) == len(batch) else self._commit_jobs(batch)
         except Exception as error:  # whatever broke the commit broke all the work of the batch
             self._failure = _cause(error)
             failure = StoreError(f"the store does not take writes: {self._failure}")
@@ -207,6 +217,27 @@ class Database:
         self._failure = ""
         _tell(results)
         return True
+
+    def _commit_jobs(self, batch: list[Waiting]) -> list[Result]:
+        results: list[Result] = []
+        with self._engine.begin() as connection:
+            _do(Transaction(connection, self._clock), batch, results)
+        return results
+
+    def _commit_records(self, records: list[Encoded], batch: list[Waiting]) -> list[Result]:
+        """The same for records only, which is nearly every batch, without SQLAlchemy's share of the work."""
+        if self._raw is None:
+            self._raw = self._engine.raw_connection()
+        raw: sqlite3.Connection = self._raw.driver_connection  # type: ignore[assignment]
+        raw.execute("BEGIN IMMEDIATE")
+        try:
+            LogEnd(raw, self._clock).append(records)
+            raw.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):  # some errors have rolled it back already
+                raw.execute("ROLLBACK")
+            raise
+        return [(future, None, None) for _, future in batch if future is not None]
 
     def _keep(self, batch: list[Waiting], closing: bool) -> None:
         """Records that nobody waits for are of commands that run already: try again rather than lose them."""
@@ -227,26 +258,26 @@ def _do(transaction: Transaction, batch: list[Waiting], results: list[Result]) -
             entries.append(work)
             value, problem = None, None
         else:
-            transaction.append_encoded(entries)
+            transaction.log.append(entries)
             entries.clear()
             value, problem = _attempt(transaction, work)
         if future is not None:
             results.append((future, value, problem))
-    transaction.append_encoded(entries)
+    transaction.log.append(entries)
 
 
 def _attempt(transaction: Transaction, job: Job) -> tuple[Any, BaseException | None]:
-    head = transaction.head
+    head = transaction.log.head
     savepoint = transaction.connection.begin_nested()
     try:
         value = job(transaction)
         savepoint.commit()
     except (SQLAlchemyError, sqlite3.Error) as error:
-        transaction.head = head
+        transaction.log.head = head
         savepoint.rollback()
         return None, StoreError(f"the store refused a change: {_cause(error)}")
     except Exception as error:  # the job's own error goes back to whoever handed it over
-        transaction.head = head
+        transaction.log.head = head
         savepoint.rollback()
         return None, error
     return value, None

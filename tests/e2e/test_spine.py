@@ -255,7 +255,10 @@ def test_i5_copy_to_the_client_is_masked_in_every_format(gateway, direct, source
 
 def test_a_copy_of_what_is_not_there_is_the_servers_error(gateway):
     with gateway.connect() as connection:
-        with pytest.raises(psycopg.errors.UndefinedTable, match="nowhere"), connection.cursor().copy("COPY nowhere TO STDOUT") as copy:
+        with (
+            pytest.raises(psycopg.errors.UndefinedTable, match="nowhere"),
+            connection.cursor().copy("COPY nowhere TO STDOUT") as copy,
+        ):
             list(copy)
         assert connection.execute("SELECT 1").fetchone() == (1,)
 

@@ -220,6 +220,9 @@ class Replies:
         """True where the request that failed belongs to a segment of the gateway's own."""
         return next((entry.asked is Asked.OURS for entry in self.queue if entry.ends_segment), False)
 
-    def drop_syncs(self) -> None:
-        """The server reads copy data and ignores a Sync that was sent ahead of it (manual, "COPY Operations")."""
-        self.queue = deque(entry for entry in self.queue if entry.asked is not Asked.SYNC)
+    def drop_syncs(self) -> bool:
+        """The server reads copy data and ignores a Sync that was sent ahead of it (manual, "COPY Operations"). True if there was one."""
+        kept = deque(entry for entry in self.queue if entry.asked is not Asked.SYNC)
+        dropped = len(kept) < len(self.queue)
+        self.queue = kept
+        return dropped

@@ -11,8 +11,7 @@ from typing import Any
 
 import postgast
 
-from countersign.model import Effect
-from countersign.protocols.postgres.inspector import Finding, inner, walk
+from countersign.protocols.postgres.inspector import Finding, inner, relation_name, walk
 
 READABLE = {
     "select_stmt": "query",
@@ -20,6 +19,7 @@ READABLE = {
     "update_stmt": "query",
     "delete_stmt": "query",
     "merge_stmt": "query",
+    "copy_stmt": "copy",
     "variable_show_stmt": "nothing",
     "explain_stmt": "nothing",
     "variable_set_stmt": "nothing",
@@ -36,6 +36,8 @@ class OutputReading:
     relations: frozenset[str]
     is_simple: bool
     outputs: tuple[frozenset[str] | None, ...] | None
+    types: frozenset[str] = frozenset()
+    """Types that are not built in and that something is cast to."""
 
 
 @lru_cache(maxsize=2048)
@@ -55,15 +57,29 @@ def _reading(node: Any) -> OutputReading | None:
         case "query":
             found = Finding()
             walk(tree, frozenset(), found)
-            if Effect.UNKNOWN in found.effects:
+            if found.is_opaque:
                 return None
             relations = frozenset(found.reads) | frozenset(found.writes)
+            types = frozenset(found.types)
             if kind != "select_stmt" or not _is_simple(tree):
-                return OutputReading(relations, False, None)
+                return OutputReading(relations, False, None, types)
             names = frozenset(_range_names(tree))
-            return OutputReading(relations, True, _outputs(tree, names))
+            return OutputReading(relations, True, _outputs(tree, names), types)
+        case "copy":
+            return _copied(tree)
         case _:
             return None
+
+
+def _copied(tree: Any) -> OutputReading | None:
+    """COPY has no outputs of its own; what matters is what it touches."""
+    found = Finding()
+    for part in (tree.query, tree.where_clause):
+        walk(part, frozenset(), found)
+    if found.is_opaque:
+        return None
+    relations = {relation_name(tree.relation)} if tree.HasField("relation") else set()
+    return OutputReading(frozenset(found.reads) | frozenset(found.writes) | relations, False, None, frozenset(found.types))
 
 
 def _is_simple(select: Any) -> bool:

@@ -63,6 +63,9 @@ class MaskedColumns:
     known_names: frozenset[str]
     names: Mapping[str, frozenset[str]]
     generated: frozenset[tuple[int, int]] = frozenset()
+    plain_types: frozenset[str] = frozenset()
+    """Users' types, by name, to which a cast keeps the value: enumerations, domains, ranges and rows, where no cast function is
+    of a user's making."""
 
 
 @dataclass(slots=True)
@@ -74,6 +77,7 @@ class Catalog:
     """(view OID, used relation's OID, used attribute or 0 for the whole relation)."""
     inherits: list[tuple[int, int]] = field(default_factory=list)
     """(child OID, parent OID)."""
+    plain_types: frozenset[str] = frozenset()
 
 
 def resolve(catalog: Catalog, rules: Sequence[MaskRule]) -> MaskedColumns:
@@ -102,6 +106,7 @@ def resolve(catalog: Catalog, rules: Sequence[MaskRule]) -> MaskedColumns:
         known=frozenset(by_table),
         known_names=frozenset(column.table for column in catalog.columns),
         names={table: frozenset(columns) for table, columns in names.items()},
+        plain_types=catalog.plain_types,
         generated=frozenset((column.table_oid, column.attribute) for column in catalog.columns if column.generated),
     )
 
@@ -192,7 +197,7 @@ def _rule_for(
 
 def is_tainted(masked: MaskedColumns, reading: OutputReading | None) -> bool:
     """True unless every relation that the statement reads is known to carry nothing masked."""
-    if reading is None:
+    if reading is None or not reading.types <= masked.plain_types:
         return True
     names = {relation.rsplit(".", 1)[-1] for relation in reading.relations}
     system = {name for name in names if name.startswith("pg_") and name not in SAMPLING_CATALOGS}
@@ -200,7 +205,13 @@ def is_tainted(masked: MaskedColumns, reading: OutputReading | None) -> bool:
 
 
 def _is_clean(index: int, width: int, masked: MaskedColumns, reading: OutputReading | None) -> bool:
-    if reading is None or not reading.is_simple or reading.outputs is None or len(reading.outputs) != width:
+    if (
+        reading is None
+        or not reading.types <= masked.plain_types
+        or not reading.is_simple
+        or reading.outputs is None
+        or len(reading.outputs) != width
+    ):
         return False
     used = reading.outputs[index]
     relations = {relation.rsplit(".", 1)[-1] for relation in reading.relations}

@@ -11,7 +11,8 @@ from typing import Any
 import postgast
 
 from countersign.model import Effect
-from countersign.protocols.postgres.inspector import Finding, enum, inner, walk
+from countersign.protocols.postgres.inspector import Finding, inner, walk
+from countersign.protocols.postgres.inspector.tree import enum_name
 
 
 class Verb(Enum):
@@ -63,7 +64,7 @@ def _use(node: Any, text: str) -> Use:
             return Use(Verb.EXECUTE, tree.name, "", text, _argument_effects(tree))
         case "deallocate_stmt":
             return Use(Verb.DEALLOCATE, tree.name, "", text)
-        case "discard_stmt" if enum(tree, "target") == "DISCARD_ALL":
+        case "discard_stmt" if enum_name(tree, "target") == "DISCARD_ALL":
             return Use(Verb.DISCARD, "", "", text)
         case "declare_cursor_stmt":
             return Use(Verb.DECLARE, tree.portalname, written(tree.query), text)

@@ -12,10 +12,6 @@ from countersign.protocols.postgres.session.conversation import ROWS_RECORDED, C
 from countersign.protocols.postgres.session.requests import Requests
 from countersign.protocols.postgres.session.steady import Steady
 
-REDACT = '{"redact":{}}'
-OUR_ROWS = _core.RowPlan([("pass", "text", False, "", REDACT)], None)
-"""Of the gateway's own queries, which have one column each."""
-
 
 class Answers:
     """Handles what the target sends."""
@@ -76,7 +72,7 @@ class Answers:
                 self._talk.target.decoder.set_copy(None, None)
                 self._talk.to_client(data)
             case "N":
-                self._server_notice(data)
+                await self._server_notice(data)
             case "S":
                 self._parameter_status(data)
             case "A":
@@ -95,7 +91,7 @@ class Answers:
             self._talk.status = data[5:6]
         if kind in head.ends_with:
             self._talk.replies.answered()
-            self._next_rows()
+            self._talk.next_rows()
         self._talk.moved.set()
 
     # -- rows and their descriptions
@@ -125,7 +121,7 @@ class Answers:
             raise ProtocolViolation("the target describes what was not asked")
         if head.asked is Asked.DESCRIBE:
             talk.replies.answered()
-            self._next_rows()
+            talk.next_rows()
             talk.to_client(data)
             return
         running = self._current()
@@ -140,7 +136,7 @@ class Answers:
             assert head.portal is not None
             head.portal.plan = planned.plan
             talk.replies.answered()
-            self._next_rows()
+            talk.next_rows()
             return
         if head.asked is not Asked.QUERY:
             raise ProtocolViolation("unexpected RowDescription")
@@ -163,17 +159,7 @@ class Answers:
             talk.replies.answered()
         if head.asked is Asked.DESCRIBE:
             talk.to_client(data)
-        self._next_rows()
-
-    def _next_rows(self) -> None:
-        """Rows that follow belong to the request that is now at the head."""
-        head = self._talk.replies.head
-        plan = None
-        if head is not None and head.asked is Asked.EXECUTE and head.portal is not None:
-            plan = head.portal.plan
-        elif head is not None and head.asked is Asked.OURS:
-            plan = OUR_ROWS
-        self._talk.target.decoder.set_row_plan(plan)
+        talk.next_rows()
 
     # -- completions
     async def _confirmed(self, data: bytes) -> None:
@@ -194,7 +180,7 @@ class Answers:
             case _:
                 raise ProtocolViolation("unexpected completion from the target")
         talk.replies.answered()
-        self._next_rows()
+        talk.next_rows()
         talk.to_client(data)
 
     async def _completed(self, kind: int, data: bytes) -> None:
@@ -211,7 +197,7 @@ class Answers:
             if kind != ord("s"):
                 self._steady.learn(running, simple=False)
                 await talk.finish(running, ok=True, summary=tag)
-            self._next_rows()
+            talk.next_rows()
         elif head.asked is Asked.QUERY and kind != ord("s"):
             head.statement_index += 1
             running.tags.append(tag)
@@ -225,6 +211,7 @@ class Answers:
         """One statement was carried out: what it did to the schema and to names is true now."""
         talk = self._talk
         if running.schema_change:
+            talk.schema_changed = True
             talk.surroundings.catalog.expire()
         if index < len(running.statements):
             self._name(running, running.statements[index])
@@ -272,7 +259,7 @@ class Answers:
         if head is not None and head.denial is not None:
             answer = denial_response(head.denial)
         else:
-            answer = mask_response(data, talk.surroundings.masking, self._is_sensitive(head))
+            answer = mask_response(data, talk.surroundings.masking, await self._is_sensitive(head))
         code, text = self._record_error(answer)
         if head is not None and head.is_simple:
             if head.running is not None:
@@ -298,9 +285,9 @@ class Answers:
         )
         return fields.get("C", ""), fields.get("M", "")
 
-    def _is_sensitive(self, head: Entry | None) -> bool:
+    async def _is_sensitive(self, head: Entry | None) -> bool:
         """True where the server's words about this command may hold values of masked columns."""
-        return self._talk.surroundings.masking.has_columns and head is not None and head.running is not None
+        return head is not None and head.running is not None and await self._talk.is_tainted(head.running)
 
     async def _ready(self, data: bytes) -> None:
         talk = self._talk
@@ -331,7 +318,8 @@ class Answers:
         talk = self._talk
         self._current()
         talk.copying_in = True
-        talk.replies.drop_syncs()
+        if talk.replies.drop_syncs():
+            talk.segment_closed = False  # the client sends another behind its data
         talk.to_client(data)
 
     def _copy_out(self, data: bytes) -> None:
@@ -357,9 +345,9 @@ class Answers:
         self._talk.to_client(data)
 
     # -- at any time
-    def _server_notice(self, data: bytes) -> None:
+    async def _server_notice(self, data: bytes) -> None:
         talk = self._talk
-        answer = mask_response(data, talk.surroundings.masking, self._is_sensitive(talk.replies.head))
+        answer = mask_response(data, talk.surroundings.masking, await self._is_sensitive(talk.replies.head))
         fields = {code: value.decode("utf-8", "replace") for code, value in _core.decode_fields(answer)}
         talk.recorder.add(
             "notice",

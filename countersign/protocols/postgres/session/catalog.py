@@ -28,6 +28,17 @@ VIEW_USES = """
     WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
       AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid <> r.ev_class
 """
+PLAIN_TYPES = """
+    SELECT t.typname
+    FROM pg_catalog.pg_type t
+    WHERE t.oid >= 16384 AND t.typtype IN ('e', 'd', 'r', 'm', 'c')
+    EXCEPT
+    SELECT t.typname
+    FROM pg_catalog.pg_type t
+    JOIN pg_catalog.pg_cast c ON c.castfunc >= 16384 AND t.oid IN (c.castsource, c.casttarget)
+    EXCEPT
+    SELECT t.typname FROM pg_catalog.pg_type t WHERE t.oid >= 16384 AND t.typtype = 'b' AND t.typcategory <> 'A'
+"""
 INHERITS = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits"
 
 FRESH_S = 30.0
@@ -94,10 +105,11 @@ class TargetCatalog:
             try:
                 columns = [CatalogColumn(*row) for row in await connection.fetch(COLUMNS)]
                 uses = [tuple(row) for row in await connection.fetch(VIEW_USES)]
+                types = frozenset(row[0] for row in await connection.fetch(PLAIN_TYPES))
                 inherits = [tuple(row) for row in await connection.fetch(INHERITS)]
             finally:
                 await connection.close()
         except (OSError, asyncpg.exceptions.PostgresError, asyncpg.exceptions.InterfaceError, TimeoutError) as error:
             log.error("catalog_unavailable", cause=str(error))
             raise CatalogUnavailable("the target's catalog cannot be read, so answers cannot be masked") from error
-        return Catalog(columns, uses, inherits)
+        return Catalog(columns, uses, inherits, types)

@@ -12,7 +12,7 @@ from countersign.model import Review, Session
 from countersign.protocols.postgres import messages
 from countersign.protocols.postgres.codec import Asked, Cursors, Entry, Names, Portal, Prepared, Replies, Running
 from countersign.protocols.postgres.lineage import OutputReading, clean_outputs
-from countersign.protocols.postgres.masking import OutputColumn, TargetMasking, plan_rows
+from countersign.protocols.postgres.masking import OutputColumn, TargetMasking, is_tainted, plan_rows
 from countersign.protocols.postgres.session.catalog import TargetCatalog
 from countersign.protocols.postgres.session.target import TargetConnection
 from countersign.protocols.wire import Wire
@@ -20,6 +20,8 @@ from countersign.recording import Recorder
 
 FLUSH_RECORDING_S = 0.25
 ROWS_RECORDED = 200
+OUR_ROWS = _core.RowPlan([("pass", "text", False, "", '{"redact":{}}')], None)
+"""Of the gateway's own queries, which have one column each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class Conversation:
     """The transaction status of the last ReadyForQuery: I idle, T in a transaction, E in a failed one."""
     age: int = 0
     """How many commands ran that may have prepared statements without saying so."""
+    schema_changed: bool = False
+    """Something in this transaction may have changed the target's catalog."""
     in_flight: Running | None = None
     """The command that the steady state has on its way."""
     failure: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -106,7 +110,19 @@ class Conversation:
     def forward(self, data: bytes, entry: Entry) -> None:
         """Send a request to the target and expect its answer."""
         self.replies.ask(entry)
+        if self.replies.head is entry:
+            self.next_rows()
         self.target.wire.send(data)
+
+    def next_rows(self) -> None:
+        """Rows that follow belong to the request that is now at the head."""
+        head = self.replies.head
+        plan = None
+        if head is not None and head.asked is Asked.EXECUTE and head.portal is not None:
+            plan = head.portal.plan
+        elif head is not None and head.asked is Asked.OURS:
+            plan = OUR_ROWS
+        self.target.decoder.set_row_plan(plan)
 
     async def wait(self, condition: Callable[[], bool]) -> None:
         """Wait until something the target answers makes it true."""
@@ -129,6 +145,7 @@ class Conversation:
         """Send a request of the gateway's own, and hear it out or see the segment fail."""
         for entry in entries:
             self.replies.ask(entry)
+        self.next_rows()
         self.target.wire.send(data if entries[-1].ends_with == b"Z" else data + messages.FLUSH)
         await self.wait(lambda: entries[-1] not in self.replies.queue)
 
@@ -146,6 +163,14 @@ class Conversation:
             reading = next(iter(clean_outputs(reading_of)), None) if reading_of else None
         plan, masked_by = plan_rows(columns, masking, masked, reading)
         return Planned(plan, [column.name for column in columns], masked_by, columns)
+
+    async def is_tainted(self, running: Running) -> bool:
+        """True unless no statement of a command touches a relation that carries masked data."""
+        if not self.surroundings.masking.has_columns:
+            return False
+        masked = await self.surroundings.catalog.masked(set())
+        readings = clean_outputs(running.sql) if running.sql else ()
+        return not readings or any(is_tainted(masked, reading) for reading in readings)
 
     async def finish(self, running: Running, *, ok: bool, summary: str, error_code: str = "") -> None:
         """Record what became of a permitted command, once."""
@@ -174,6 +199,9 @@ class Conversation:
         self.status = status
         if status == b"I":
             self.portals.forget()  # no portal of the protocol outlives its transaction
+            if self.schema_changed:  # others see the change only now, the reader of the catalog among them
+                self.schema_changed = False
+                self.surroundings.catalog.expire()
         self.flush_soon()
 
     def flush_soon(self) -> None:

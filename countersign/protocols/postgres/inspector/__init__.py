@@ -1,0 +1,67 @@
+"""Reads a SQL string on PostgreSQL's own grammar (libpg_query) and says what each statement can do. Pure and total.
+
+Sound by an allow-list: a statement is a ``read`` only where every node of its tree, every function, operator and type in it is known
+to be harmless. Whatever is not listed, and whatever cannot be parsed, is ``unknown`` (I3).
+
+``statement`` reads one statement, by ``queries`` (the walk), ``expressions`` (functions, types, operators), ``relations`` (what the
+target's catalog says of views, triggers, rules and policies), ``columns``, ``commands`` (the table of commands) and ``utilities``.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import postgast
+
+from countersign.model import Effect, Statement
+from countersign.protocols.postgres.inspector.finding import Finding
+from countersign.protocols.postgres.inspector.queries import walk
+from countersign.protocols.postgres.inspector.statement import statement
+from countersign.protocols.postgres.inspector.tree import inner, relation_name
+from countersign.protocols.postgres.schema import Schema
+
+__all__ = ["Finding", "Reading", "inner", "inspect_sql", "relation_name", "walk"]
+
+TEXT_LIMIT = 1 << 20
+CACHED_TEXT_LIMIT = 16 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A SQL string as understood. ``catalog_asked``: whether the target's catalog was at hand; without it names are taken to mean
+    tables and PostgreSQL's own functions, operators and types, and triggers, rules and views are not seen."""
+
+    statements: tuple[Statement, ...]
+    effects: frozenset[Effect]
+    catalog_asked: bool = False
+
+
+def inspect_sql(sql: str, schema: Schema | None = None) -> Reading:
+    """Never raises. A string without statements is harmless session state: the server answers EmptyQueryResponse."""
+    return _cached(sql, schema) if len(sql) <= CACHED_TEXT_LIMIT else _inspect(sql, schema)
+
+
+@lru_cache(maxsize=2048)
+def _cached(sql: str, schema: Schema | None) -> Reading:
+    return _inspect(sql, schema)
+
+
+def _inspect(sql: str, schema: Schema | None) -> Reading:
+    if len(sql) > TEXT_LIMIT:
+        return _unparsed(f"the text is longer than {TEXT_LIMIT} characters")
+    if "\0" in sql:
+        return _unparsed("the text holds a NUL")
+    try:
+        tree = postgast.parse(sql)
+        statements = tuple(statement(raw.stmt, schema) for raw in tree.stmts)
+    except RecursionError:
+        return _unparsed("it is nested too deeply")
+    except Exception as error:  # the grammar's own complaint, or anything else that keeps it from being read
+        return _unparsed(f"the grammar refuses it: {error}")
+    if not statements:
+        return Reading((), frozenset({Effect.SESSION}), schema is not None)
+    return Reading(statements, frozenset().union(*(each.effects for each in statements)), schema is not None)
+
+
+def _unparsed(why: str) -> Reading:
+    unknown = frozenset({Effect.UNKNOWN})
+    return Reading((Statement("unparsed", unknown, summary="cannot be read", reasons=(why,)),), unknown)

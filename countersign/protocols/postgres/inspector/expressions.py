@@ -1,0 +1,194 @@
+"""Functions, types and operators: which are known to be harmless."""
+
+from typing import Any
+
+from countersign.model import Effect
+from countersign.protocols.postgres.builtins import HARMLESS_PREFIXES, HARMLESS_SETTINGS, OPERATORS, SECRET_SETTINGS, TYPES, WORDS
+from countersign.protocols.postgres.functions import HARMLESS, INFORMATION_SCHEMA, REVIEWED, SILENT
+from countersign.protocols.postgres.inspector.finding import Finding
+from countersign.protocols.postgres.inspector.tree import constant, inner, words
+from countersign.protocols.postgres.schema import FIRST_USER_OID, Type
+
+BUILT_IN_RULE = "which is not a built-in one"
+
+
+def check_call(call: Any, found: Finding) -> None:
+    """A function called by name. An overload of a built-in's name that users made may fit better, whatever the search path."""
+    parts = words(call.funcname)
+    name, qualifier = parts[-1], ".".join(parts[:-1])
+    found.functions[".".join(parts)] = None
+    own = _own_functions(qualifier, name, found)
+    for function in own:
+        if not function.is_harmless:
+            _called(found, Effect.UNKNOWN, f"calls {'.'.join(parts)}, which may be {function}")
+    _check_casts(name, found)
+    if qualifier in ("", "pg_catalog"):
+        if name in HARMLESS:
+            _check_shown_setting(name, call, found)
+            return
+        if name == "set_config":
+            _check_set_config(call, found)
+            return
+        if name in REVIEWED:
+            effect, why = REVIEWED[name]
+            if effect is Effect.SESSION:
+                found.effects.add(effect)
+            else:
+                _called(found, effect, f"calls {name}, which {why}", opaque=name not in SILENT)
+            return
+    elif qualifier == "information_schema" and name in INFORMATION_SCHEMA:
+        return
+    if own:
+        return
+    if name in REVIEWED:  # an extension's, wherever it was installed
+        effect, why = REVIEWED[name]
+        _called(found, effect, f"calls {'.'.join(parts)}, which is called like one that {why}")
+    _called(found, Effect.UNKNOWN, f"calls {'.'.join(parts)}, which is not on the list of harmless functions")
+
+
+def _called(found: Finding, effect: Effect, reason: str, *, opaque: bool = True) -> None:
+    found.add(effect, reason, opaque=opaque)
+    found.is_opaque |= opaque
+    found.called.add(effect)
+
+
+def _own_functions(qualifier: str, name: str, found: Finding) -> tuple[Any, ...]:
+    if found.schema is None:
+        return ()
+    return found.schema.functions_named(qualifier or ("pg_catalog" if found.exact else ""), name)
+
+
+def _check_shown_setting(name: str, call: Any, found: Finding) -> None:
+    if name == "current_setting" and call.args and (constant(call.args[0]) or "").lower() in SECRET_SETTINGS:
+        _called(found, Effect.ADMIN, f"shows the setting {constant(call.args[0])}, which may hold a password")
+
+
+def _check_set_config(call: Any, found: Finding) -> None:
+    """set_config(name, value, is_local) is SET under another name (manual, "Configuration Settings Functions")."""
+    name = constant(call.args[0]) if call.args else None
+    if name is None:
+        why = "calls set_config, which changes a setting that only the server will know"
+        _called(found, Effect.ADMIN, why, opaque=False)
+        return
+    found.settings[name.lower()] = None
+    value = constant(call.args[1]) if len(call.args) > 1 else None
+    why = setting_problem(name.lower(), [value.lower()] if value is not None else [])
+    if why:
+        _called(found, Effect.ADMIN, f"calls set_config: {why}", opaque=False)
+    else:
+        found.effects.add(Effect.SESSION)
+
+
+def setting_problem(name: str, values: list[str]) -> str:
+    """Why a change of this setting is more than harmless session state; empty where it is not."""
+    if not name or name in HARMLESS_SETTINGS or name.startswith(HARMLESS_PREFIXES):
+        return ""  # without a name: RESET ALL, which goes back to what the session was started with
+    if name == "client_encoding" and values in (["utf8"], ["utf-8"], ["unicode"]):
+        return ""
+    if name == "standard_conforming_strings" and values in (["on"], ["true"]):
+        return ""
+    return f"the setting {name} can change what later commands mean or may do"
+
+
+def check_type(type_name: Any, found: Finding) -> None:
+    """A cast to a type, or a column definition of one."""
+    parts = words(type_name.names)
+    if not parts:
+        return
+    name, qualifier = parts[-1], ".".join(parts[:-1])
+    element = name.removeprefix("_")
+    _check_casts(element, found)
+    own: tuple[Type, ...] = ()
+    if found.schema is not None:
+        place = qualifier or ("pg_catalog" if found.exact else "")
+        own = found.schema.types_named(place, name) or found.schema.types_named(place, element)
+        for type_ in own:
+            why = type_problem(type_, found)
+            if why:
+                found.add(Effect.UNKNOWN, f"casts to {'.'.join(parts)}: {why}")
+    is_built_in = element in TYPES and qualifier in ("", "pg_catalog")
+    if qualifier == "information_schema" and name in (
+        "cardinal_number",
+        "character_data",
+        "sql_identifier",
+        "time_stamp",
+        "yes_or_no",
+    ):
+        return
+    if not is_built_in:
+        found.types[element] = None
+    if not is_built_in and not own:
+        why = f"casts to {'.'.join(parts)}, which may be a domain whose checks run anything"
+        found.add(Effect.UNKNOWN, why, opaque=False)
+
+
+def type_problem(type_: Type, found: Finding, seen: frozenset[int] = frozenset()) -> str:
+    """Why a value of this type cannot be made without running what is not understood; empty where it can."""
+    if type_.oid in seen or type_.is_harmless or type_.kind == "enum":
+        return ""
+    if type_.kind not in ("domain", "composite", "array"):
+        return f"{type_.full_name} is a type of users' own with functions of its own"
+    for check in type_.checks:
+        why = part_problem(check, type_.oid, found)
+        if why:
+            return f"the domain {type_.full_name} has the check {check.name}, which {why}"
+    assert found.schema is not None
+    for oid in type_.parts:
+        part = found.schema.types.get(oid)
+        if part is None and oid >= FIRST_USER_OID:
+            return f"{type_.full_name} is made of a type that is not in the catalog"
+        why = type_problem(part, found, seen | {type_.oid}) if part is not None else ""
+        if why:
+            return why
+    return ""
+
+
+def part_problem(part: Any, owner: int, found: Finding) -> str:
+    """Why an expression that belongs to a relation or a domain is more than a read; empty where it is one."""
+    from countersign.protocols.postgres.inspector.relations import read_expression  # each needs the other
+
+    if part.functions:
+        return f"calls {', '.join(part.functions)}"
+    within = read_expression(part.text, owner, found)
+    return "; ".join(within.reasons) if within.effects - {Effect.READ} else ""
+
+
+def _check_casts(name: str, found: Finding) -> None:
+    """A cast of users' own may be chosen for an explicit cast to its target, or where its source is named."""
+    if found.schema is None:
+        return
+    for cast in found.schema.casts:
+        both_built_in = max(cast.source, cast.target) < FIRST_USER_OID
+        if name in (cast.target_name, cast.source_name) or (cast.is_implicit and both_built_in):
+            found.add(Effect.UNKNOWN, f"casts to {name}, for which the cast by {cast.function} may be chosen")
+
+
+def check_operator(names: Any, found: Finding) -> None:
+    """An operator by its name, qualified or not. Users may have made a better fitting one."""
+    parts = words(names)
+    if not parts:
+        return
+    name, qualifier = parts[-1], ".".join(parts[:-1])
+    own: tuple[Any, ...] = ()
+    if found.schema is not None:
+        own = found.schema.operators_named(qualifier or ("pg_catalog" if found.exact else ""), name)
+        for operator in own:
+            if not operator.is_harmless:
+                why = f"which may be {operator.schema}.{operator.name}, made by users of {operator.function}"
+                found.add(Effect.UNKNOWN, f"uses the operator {'.'.join(parts)}, {why}")
+    is_built_in = qualifier in ("", "pg_catalog") and name in OPERATORS | WORDS
+    if not is_built_in and not own:
+        found.add(Effect.UNKNOWN, f"uses the operator {'.'.join(parts)}, {BUILT_IN_RULE}")
+
+
+def check_row_call(message: Any, found: Finding) -> None:
+    """``row.name`` and ``(row).name`` call a function of that name that takes a row (manual, "Using Composite Types in Queries")."""
+    if found.schema is None:
+        return
+    for kind, item in map(inner, message):
+        if kind != "string":
+            continue
+        for function in found.schema.functions_named("", item.sval):
+            if function.takes_row and not function.is_harmless:
+                found.functions[item.sval] = None
+                _called(found, Effect.UNKNOWN, f"{item.sval} may be a call of {function}")
