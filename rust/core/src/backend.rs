@@ -63,6 +63,9 @@ impl BackendDecoder {
         let Some((kind, whole)) = self.frames.header(0, self.limit)? else {
             return Ok(None);
         };
+        if kind == CONTINUED {
+            return Err(ProtocolError::new("unknown message type 0x00"));
+        }
         if self.frames.pending().len() < whole {
             return self.begun(kind, whole);
         }
@@ -116,17 +119,27 @@ impl BackendDecoder {
         };
         let (mut offset, mut rows) = (0, 0);
         let mut masked = Vec::new();
-        while let Some((b'D', whole)) = self.frames.complete(offset, self.limit)? {
+        while let Ok(Some((b'D', whole))) = self.frames.complete(offset, self.limit) {
             let end = offset.saturating_add(whole);
             let payload = self
                 .frames
                 .pending()
                 .get(offset.saturating_add(HEADER)..end)
                 .unwrap_or_default();
-            if plan.passes() {
-                plan.check_width(payload)?;
+            let good = masked.len();
+            let read = if plan.passes() {
+                plan.check_width(payload)
             } else {
-                plan.mask_row(payload, self.limit, &mut masked)?;
+                plan.mask_row(payload, self.limit, &mut masked)
+            };
+            match read {
+                Err(error) if rows == 0 => return Err(error),
+                // It is reported behind the good rows, so that it does not matter how the stream is cut.
+                Err(_) => {
+                    masked.truncate(good);
+                    break;
+                }
+                Ok(()) => {}
             }
             offset = end;
             rows += 1;
@@ -145,14 +158,18 @@ impl BackendDecoder {
         };
         let (mut offset, mut rows) = (0, 0);
         let mut out = Vec::new();
-        while let Some((b'd', whole)) = self.frames.complete(offset, self.limit)? {
+        while let Ok(Some((b'd', whole))) = self.frames.complete(offset, self.limit) {
             let end = offset.saturating_add(whole);
             let payload = self
                 .frames
                 .pending()
                 .get(offset.saturating_add(HEADER)..end)
                 .unwrap_or_default();
-            let masked = copy.mask(payload)?;
+            let masked = match copy.mask(payload) {
+                Err(error) if rows == 0 => return Err(error),
+                Err(_) => break,
+                Ok(masked) => masked,
+            };
             let length = u32::try_from(masked.len().saturating_add(4))
                 .ok()
                 .filter(|_| masked.len() <= self.limit)
@@ -185,6 +202,13 @@ mod tests {
             binary: false,
         };
         RowPlan::new(vec![column], None).unwrap()
+    }
+
+    #[test]
+    fn a_message_of_type_0_is_not_taken_for_the_rest_of_another() {
+        let mut decoder = BackendDecoder::new(100);
+        decoder.feed(b"\0\0\0\0\x04");
+        assert!(decoder.next_event().is_err());
     }
 
     proptest! {

@@ -127,7 +127,8 @@ impl FrontendDecoder {
 
     fn copy_data(&mut self, first: usize) -> Result<Option<Vec<u8>>, ProtocolError> {
         let mut end = 0;
-        while let Some((b'd', whole)) = self.frames.complete(end, self.limit)? {
+        // What is malformed behind good messages is reported behind them, so that it does not matter how the stream is cut.
+        while let Ok(Some((b'd', whole))) = self.frames.complete(end, self.limit) {
             end += whole;
         }
         let here = self.frames.pending().len();

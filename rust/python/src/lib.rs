@@ -221,7 +221,7 @@ impl Masker {
                 None => counts.push((rule.to_owned(), 1)),
             }
         }
-        (PyBytes::new(py, &self.0.replace(text, &found, false)), counts)
+        (PyBytes::new(py, &self.0.replace(text, &found)), counts)
     }
 
     fn explain(&self, text: &[u8]) -> Vec<(&'static str, usize, usize)> {

@@ -2,6 +2,7 @@
 
 pub mod copy;
 pub mod detectors;
+pub mod json;
 pub mod operators;
 pub mod rows;
 
@@ -31,6 +32,7 @@ struct Inner {
 }
 
 /// A hit and the rule it belongs to.
+#[derive(Clone, Copy)]
 pub struct Found {
     pub hit: Hit,
     watch: usize,
@@ -109,22 +111,24 @@ impl Masker {
         self.inner.watches.get(found.watch)
     }
 
-    /// The text with its hits replaced. With `plain`, replacements hold no quote and no backslash, so that a JSON text stays one.
-    pub fn replace(&self, text: &[u8], found: &[Found], plain: bool) -> Vec<u8> {
+    /// The text with its hits replaced.
+    pub fn replace(&self, text: &[u8], found: &[Found]) -> Vec<u8> {
         let mut out = Vec::with_capacity(text.len());
         let mut from = 0;
         for one in found {
             out.extend_from_slice(text.get(from..one.hit.start).unwrap_or_default());
             let original = text.get(one.hit.start..one.hit.end).unwrap_or_default();
-            let replaced = self
-                .watch(one)
-                .and_then(|watch| watch.operator.apply(original, &self.inner.hash_key))
-                .filter(|bytes| !plain || !bytes.iter().any(|byte| matches!(byte, b'"' | b'\\')))
-                .unwrap_or_else(|| operators::REDACTED.to_vec());
-            out.extend_from_slice(&replaced);
+            out.extend_from_slice(&self.replace_all(original, one));
             from = one.hit.end;
         }
         out.extend_from_slice(text.get(from..).unwrap_or_default());
         out
+    }
+
+    /// What takes the place of a whole text, by the rule of a hit.
+    fn replace_all(&self, text: &[u8], found: &Found) -> Vec<u8> {
+        self.watch(found)
+            .and_then(|watch| watch.operator.apply(text, &self.inner.hash_key))
+            .unwrap_or_else(|| operators::REDACTED.to_vec())
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Masker, operators::Operator};
+use super::{Masker, json, operators::Operator};
 use crate::{ProtocolError, reader::Reader};
 
 /// What a column's bytes are.
@@ -182,22 +182,27 @@ impl RowPlan {
         let Some(masker) = &self.inner.masker else {
             return None;
         };
-        let searched: Cow<'_, [u8]> = match (column.kind, column.binary, value.first_chunk::<8>()) {
-            (Kind::Int8, true, Some(bytes)) => {
-                Cow::Owned(i64::from_be_bytes(*bytes).to_string().into_bytes())
+        let (masked, found) = match (column.kind, column.binary, value.first_chunk::<8>()) {
+            (Kind::Json | Kind::Jsonb, ..) => match json::mask(masker, value) {
+                Some((masked, found)) => (Some(masked), found),
+                None => (None, Vec::new()),
+            },
+            (Kind::Int8, true, Some(bytes)) => (
+                None,
+                masker.find(i64::from_be_bytes(*bytes).to_string().as_bytes()),
+            ),
+            (Kind::Int8 | Kind::Other, ..) => (None, masker.find(value)),
+            (Kind::Text, ..) => {
+                let found = masker.find(value);
+                let masked = (!found.is_empty()).then(|| masker.replace(value, &found));
+                (masked, found)
             }
-            _ => Cow::Borrowed(value),
         };
-        let found = masker.find(&searched);
         if found.is_empty() {
             return Some(Cow::Borrowed(value));
         }
         found.iter().for_each(|one| self.count(masker.rule_of(one)));
-        match column.kind {
-            Kind::Text => Some(Cow::Owned(masker.replace(value, &found, false))),
-            Kind::Json | Kind::Jsonb => Some(Cow::Owned(masker.replace(value, &found, true))),
-            Kind::Int8 | Kind::Other => None,
-        }
+        masked.map(Cow::Owned)
     }
 
     fn count(&self, rule: &str) {
