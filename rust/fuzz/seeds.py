@@ -64,7 +64,9 @@ FRONTEND = {
     "no-nul": message(b"Q", b"SELECT 1") + message(b"D", b"S"),
 }
 BACKEND = {
-    "result": message(b"T", short(1), b"a\0", struct.pack(">IhIhih", 1, 1, 25, -1, -1, 0)) + row(b"x") + message(b"C", b"SELECT 1\0"),
+    "result": message(b"T", short(1), b"a\0", struct.pack(">IhIhih", 1, 1, 25, -1, -1, 0))
+    + row(b"x")
+    + message(b"C", b"SELECT 1\0"),
     "three-rows": row(b"123-45-6789") + row(None) + row(b""),
     "row-of-another-width": row(b"a") + row(b"a", b"b"),
     "row-without-end": row(b"a") + b"D\0\0\0\x10\0\1\0\0\0\x40abc",
