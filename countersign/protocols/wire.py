@@ -84,13 +84,14 @@ class Wire(asyncio.Protocol):
         """How much waits to be received."""
         return self._size
 
+    async def peek(self) -> int:
+        """The first byte that waits, left where it is. Raises ``WireClosed`` at the end of the stream."""
+        await self._something()
+        return self._chunks[0][0]
+
     async def receive(self) -> bytes:
         """Whatever has arrived, at least one byte. Raises ``WireClosed`` at the end of the stream."""
-        while not self._chunks:
-            if self.gone.done():
-                raise WireClosed("the peer closed the connection")
-            self._arrived.clear()
-            await self._arrived.wait()
+        await self._something()
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._size = 0
@@ -136,25 +137,53 @@ class Wire(asyncio.Protocol):
             raise WireClosed("the peer closed the connection")
 
     async def start_tls(
-        self, context: ssl.SSLContext, *, server_side: bool, server_hostname: str | None = None, timeout_s: float = 20
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        server_hostname: str | None = None,
+        timeout_s: float = 20,
+        begun: bytes = b"",
     ) -> None:
-        """Go on inside TLS. Raises ``WireClosed`` where plaintext waits in the buffer, which may be injected (CVE-2021-23214)."""
+        """Go on inside TLS. ``begun``: what was received of the handshake before it was known for one.
+
+        Raises ``WireClosed`` where the handshake fails, or where plaintext waits in the buffer, which may be injected (CVE-2021-23214).
+        """
         self.flush()
         transport = self._open_transport()
         transport.pause_reading()
         if self._size:
             raise WireClosed("bytes were sent ahead of the TLS handshake")
-        upgraded = await asyncio.get_running_loop().start_tls(
-            transport,
-            self,
-            context,
-            server_side=server_side,
-            server_hostname=server_hostname,
-            ssl_handshake_timeout=timeout_s,
+        handshake = asyncio.ensure_future(
+            asyncio.get_running_loop().start_tls(
+                transport,
+                self,
+                context,
+                server_side=server_side,
+                server_hostname=server_hostname,
+                ssl_handshake_timeout=timeout_s,
+            )
         )
+        try:
+            if begun:
+                await self._hand_over(transport, begun)
+            upgraded = await handshake
+        except BaseException as error:
+            handshake.cancel()
+            transport.abort()
+            self._leave()
+            if isinstance(error, OSError):  # ssl.SSLError is one
+                raise WireClosed(f"the TLS handshake failed: {error}") from error
+            raise
         if upgraded is None:
             raise WireClosed("the peer left during the TLS handshake")
         self._transport = upgraded
+
+    @property
+    def tls(self) -> ssl.SSLObject | None:
+        """The TLS state, None on a plain connection."""
+        found: ssl.SSLObject | None = self._open_transport().get_extra_info("ssl_object")
+        return found
 
     async def close(self) -> None:
         """Send what is queued, then close; give a peer that does not read two seconds."""
@@ -167,6 +196,26 @@ class Wire(asyncio.Protocol):
         self._transport.abort()
 
     # -- within
+    async def _something(self) -> None:
+        while not self._chunks:
+            if self.gone.done():
+                raise WireClosed("the peer closed the connection")
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    async def _hand_over(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Bytes that were read already enter the TLS protocol by the same door as those that the loop will read."""
+        while transport.get_protocol() is self:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # its connection is made in the next turn; the loop reads from the socket only after that
+        inside = cast(asyncio.BufferedProtocol, transport.get_protocol())
+        while data:
+            room = memoryview(inside.get_buffer(len(data)))
+            taken = min(len(room), len(data))
+            room[:taken] = data[:taken]
+            inside.buffer_updated(taken)
+            data = data[taken:]
+
     def _open_transport(self) -> asyncio.Transport:
         if self._transport is None:
             raise WireClosed("not connected")

@@ -21,6 +21,10 @@ log = structlog.get_logger(__name__)
 
 STARTUP_TIMEOUT_S = 30.0
 PASSWORD_LIMIT_BYTES = 8192
+TLS_HANDSHAKE = 0x16
+"""The first byte of a TLS record that opens a connection (RFC 8446, section 5.1). No start-up packet is long enough to begin with it."""
+ALPN = "postgresql"
+"""The protocol's registered name (RFC 7301, IANA)."""
 
 
 class Refused(Exception):
@@ -73,24 +77,39 @@ class Reception:
 
     # -- start-up
     async def _startup(self, wire: Wire) -> StartupRequest | CancelAsked:
-        secured = False
+        if await wire.peek() == TLS_HANDSHAKE:
+            await self._begin_tls(wire)
+        answered: set[str] = set()
         while True:
             decoder = StartupDecoder()
             packet = await self._packet(wire, decoder)
             match packet:
-                case ("ssl_request",) if not secured:
+                case ("ssl_request" | "gssenc_request" as asked,) if asked not in answered:
                     self._refuse_ahead(decoder)
-                    secured = await self._answer_tls(wire)
-                case ("gssenc_request",) if not secured:
-                    self._refuse_ahead(decoder)
-                    wire.send(b"N")
+                    answered.add(asked)
+                    # As PostgreSQL: neither is offered inside TLS; where one was declined the other may be asked for.
+                    if asked == "ssl_request" and self._tls is not None and wire.tls is None:
+                        wire.send(b"S")
+                        await wire.start_tls(self._tls, server_side=True)
+                        answered = {"ssl_request", "gssenc_request"}
+                    else:
+                        wire.send(b"N")
                 case ("cancel_request", pid, key):
                     return CancelAsked(pid, key)
                 case ("startup", major, minor, parameters):
                     self._refuse_ahead(decoder)
-                    return self._read(wire, major, minor, parameters, secured)
+                    return self._read(wire, major, minor, parameters)
                 case _:
                     raise Refused(errors.PROTOCOL_VIOLATION, "unexpected start-up packet")
+
+    async def _begin_tls(self, wire: Wire) -> None:
+        """A client that begins with TLS itself must name the protocol (manual, "SSL Session Encryption"), so that no other
+        protocol's client can be made to talk to this port."""
+        if self._tls is None:
+            raise WireClosed("TLS was begun with a target that has none")
+        await wire.start_tls(self._tls, server_side=True, begun=await wire.receive())
+        if wire.tls is None or wire.tls.selected_alpn_protocol() != ALPN:
+            raise Refused(errors.PROTOCOL_VIOLATION, f"TLS was begun without the ALPN protocol {ALPN!r}")
 
     async def _packet(self, wire: Wire, decoder: StartupDecoder) -> tuple[Any, ...]:
         try:
@@ -104,21 +123,10 @@ class Reception:
         if decoder.buffered():
             raise Refused(errors.PROTOCOL_VIOLATION, "bytes were sent ahead of the server's answer")
 
-    async def _answer_tls(self, wire: Wire) -> bool:
-        if self._tls is None:
-            wire.send(b"N")
-            return False
-        wire.send(b"S")
-        try:
-            await wire.start_tls(self._tls, server_side=True)
-        except (OSError, ssl.SSLError) as error:
-            raise WireClosed(f"TLS handshake failed: {error}") from error
-        return True
-
-    def _read(self, wire: Wire, major: int, minor: int, parameters: list[tuple[str, str]], secured: bool) -> StartupRequest:
+    def _read(self, wire: Wire, major: int, minor: int, parameters: list[tuple[str, str]]) -> StartupRequest:
         if major != 3:
             raise Refused(errors.FEATURE_NOT_SUPPORTED, f"unsupported protocol version {major}.{minor}")
-        if self._tls is not None and not secured and not wire.is_loopback:
+        if self._tls is not None and wire.tls is None and not wire.is_loopback:
             raise Refused(errors.INVALID_AUTHORIZATION, "this target accepts TLS connections only")
         try:
             request = read_startup(parameters)

@@ -20,7 +20,7 @@ from countersign.protocols.postgres import errors, messages
 from countersign.protocols.postgres.errors import TargetRefused
 from countersign.protocols.postgres.masking import TargetMasking
 from countersign.protocols.postgres.session.catalog import CatalogUnavailable, TargetCatalog
-from countersign.protocols.postgres.session.client import Arrival, CancelAsked, Reception, Refused
+from countersign.protocols.postgres.session.client import ALPN, Arrival, CancelAsked, Reception, Refused
 from countersign.protocols.postgres.session.conversation import Surroundings
 from countersign.protocols.postgres.session.relay import Relay
 from countersign.protocols.postgres.session.target import TargetConnection, connect, send_cancel
@@ -193,6 +193,7 @@ def _server_tls(settings: PostgresTarget) -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(settings.tls.cert_file, settings.tls.key_file)
+    context.set_alpn_protocols([ALPN])
     return context
 
 
