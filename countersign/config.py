@@ -16,6 +16,7 @@ from countersign.yaml_lines import Mapping, Problem, Section, parse
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 TARGET_TYPES = ("postgres",)
 TLS_MODES = ("disable", "require", "verify-full")
+CHANNEL_BINDING = ("prefer", "require", "disable")
 
 
 class ConfigError(Exception):
@@ -66,6 +67,7 @@ class Upstream:
     password: Secret | None
     tls: str
     ca_file: Path | None
+    channel_binding: str = "prefer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +282,11 @@ def _upstream(item: Section, directory: Path, warnings: list[str]) -> Upstream |
     tls = section.take("tls", str, "disable" if is_loopback(host) else "verify-full")
     if tls not in TLS_MODES:
         section.complain("tls", f"'tls' is {tls!r}", f"one of {', '.join(TLS_MODES)}")
+    binding = section.take("channel_binding", str, "prefer")
+    if binding not in CHANNEL_BINDING:
+        section.complain("channel_binding", f"'channel_binding' is {binding!r}", f"one of {', '.join(CHANNEL_BINDING)}")
+    elif binding == "require" and tls == "disable":
+        section.complain("channel_binding", "channel binding needs TLS", "tls: verify-full")
     upstream = Upstream(
         host=host,
         port=port,
@@ -287,6 +294,7 @@ def _upstream(item: Section, directory: Path, warnings: list[str]) -> Upstream |
         password=_secret(section, directory, warnings),
         tls=tls,
         ca_file=_existing(section, "ca_file", directory),
+        channel_binding=binding,
     )
     section.finish()
     return upstream

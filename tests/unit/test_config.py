@@ -103,6 +103,11 @@ def test_loopback_is_an_address_and_not_how_a_name_begins(host, loopback):
     assert is_loopback(host) is loopback
 
 
+@pytest.mark.parametrize("binding", ["prefer", "require", "disable"])
+def test_channel_binding_is_as_libpq_s(load, binding):
+    assert load(with_upstream(f"channel_binding: {binding}")).targets[0].upstream.channel_binding == binding
+
+
 def with_upstream(line):
     return TARGET + f"      {line}\n"
 
@@ -115,6 +120,8 @@ def with_target(line):
     ("text", "told"),
     [
         ("", "1: the configuration is a mapping"),
+        (TARGET + "      channel_binding: maybe\n", "8: 'channel_binding' is 'maybe' (hint: one of prefer, require, disable)"),
+        (TARGET + "      tls: disable\n      channel_binding: require\n", "9: channel binding needs TLS"),
         ("- x\n", "1: the configuration is a mapping"),
         ("store: sqlite:///x\n", "1: the configuration needs 'targets'"),
         ("\ntargets: []\n", "2: there are no targets"),

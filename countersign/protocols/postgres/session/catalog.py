@@ -2,14 +2,13 @@
 
 import asyncio
 import time
-from typing import Any
 
-import asyncpg
 import structlog
 
-from countersign.config import Upstream
+from countersign.protocols.postgres.errors import TargetRefused
 from countersign.protocols.postgres.masking import Catalog, CatalogColumn, MaskedColumns, TargetMasking, resolve
-from countersign.protocols.postgres.session.target import CONNECT_TIMEOUT_S, tls_context
+from countersign.protocols.postgres.session.inquiry import InquiryFailed, fetch, hang_up
+from countersign.protocols.postgres.session.target import Dialer
 
 log = structlog.get_logger(__name__)
 
@@ -52,8 +51,8 @@ class CatalogUnavailable(Exception):
 class TargetCatalog:
     """What one database of a target holds, kept for a while and read again when a relation is not known."""
 
-    def __init__(self, upstream: Upstream, database: str, masking: TargetMasking) -> None:
-        self._upstream = upstream
+    def __init__(self, dialer: Dialer, database: str, masking: TargetMasking) -> None:
+        self._dialer = dialer
         self._database = database
         self._masking = masking
         self._masked: MaskedColumns | None = None
@@ -90,26 +89,18 @@ class TargetCatalog:
         return fresh and self._masked is not None and table_oids <= self._masked.known
 
     async def _load(self) -> Catalog:
-        upstream = self._upstream
         try:
-            connection: Any = await asyncpg.connect(  # type: ignore[no-untyped-call]
-                host=upstream.host,
-                port=upstream.port,
-                user=upstream.user,
-                password=upstream.password.reveal() if upstream.password else None,
-                database=self._database,
-                ssl=tls_context(upstream) if upstream.tls != "disable" else False,
-                timeout=CONNECT_TIMEOUT_S,
-                server_settings={"application_name": "countersign catalog"},
+            connection = await self._dialer.connect(
+                self._database, {"application_name": "countersign catalog", "client_encoding": "UTF8"}
             )
             try:
-                columns = [CatalogColumn(*row) for row in await connection.fetch(COLUMNS)]
-                uses = [tuple(row) for row in await connection.fetch(VIEW_USES)]
-                types = frozenset(row[0] for row in await connection.fetch(PLAIN_TYPES))
-                inherits = [tuple(row) for row in await connection.fetch(INHERITS)]
+                columns = [CatalogColumn(*row) for row in await fetch(connection, COLUMNS)]
+                uses = await fetch(connection, VIEW_USES)
+                types = frozenset(row[0] for row in await fetch(connection, PLAIN_TYPES))
+                inherits = await fetch(connection, INHERITS)
             finally:
-                await connection.close()
-        except (OSError, asyncpg.exceptions.PostgresError, asyncpg.exceptions.InterfaceError, TimeoutError) as error:
+                await hang_up(connection)
+        except (TargetRefused, InquiryFailed) as error:
             log.error("catalog_unavailable", cause=str(error))
             raise CatalogUnavailable("the target's catalog cannot be read, so answers cannot be masked") from error
         return Catalog(columns, uses, inherits, types)

@@ -13,7 +13,7 @@ from countersign.audit import AuditLog
 from countersign.identity import Keys, StoredKey
 from countersign.model import AuditEvent, Identity, Target
 from countersign.protocols.postgres import errors, messages
-from countersign.protocols.postgres.authentication import MECHANISM, AuthenticationFailed, ScramProof
+from countersign.protocols.postgres.authentication import AuthenticationFailed, ScramProof
 from countersign.protocols.postgres.startup import StartupRefused, StartupRequest, read_startup
 from countersign.protocols.wire import Wire, WireClosed
 
@@ -53,14 +53,23 @@ class Arrival:
     decoder: FrontendDecoder
 
 
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """TLS as clients see it, and what binds their proofs to it (None where the certificate does not serve for that)."""
+
+    context: ssl.SSLContext
+    binding: bytes | None
+
+
 class Reception:
     """Start-up and authentication of one target's clients."""
 
-    def __init__(self, target: Target, keys: Keys, audit: AuditLog, tls: ssl.SSLContext | None, message_limit_bytes: int) -> None:
+    def __init__(self, target: Target, keys: Keys, audit: AuditLog, tls: ServerTls | None, message_limit_bytes: int) -> None:
         self._target = target
         self._keys = keys
         self._audit = audit
-        self._tls = tls
+        self._tls = tls.context if tls is not None else None
+        self._binding = tls.binding if tls is not None else None
         self._message_limit_bytes = message_limit_bytes
 
     async def receive(self, wire: Wire) -> Arrival | CancelAsked:
@@ -158,13 +167,12 @@ class Reception:
 
     async def _prove(self, wire: Wire, request: StartupRequest, decoder: FrontendDecoder) -> StoredKey:
         salt, candidates = await self._keys.candidates(request.user)
-        proof = ScramProof(salt, candidates, secrets.token_urlsafe(24))
-        wire.send(messages.sasl_mechanisms([MECHANISM]))
-        initial = await self._password(wire, decoder)
-        mechanism, _, rest = initial.partition(b"\0")
-        if mechanism.decode("ascii", "replace") != MECHANISM or len(rest) < 4:
+        proof = ScramProof(salt, candidates, secrets.token_urlsafe(24), self._binding if wire.tls is not None else None)
+        wire.send(messages.sasl_mechanisms(proof.mechanisms))
+        mechanism, _, rest = (await self._password(wire, decoder)).partition(b"\0")
+        if len(rest) < 4 or int.from_bytes(rest[:4]) != len(rest) - 4:
             raise AuthenticationFailed("malformed SCRAM message")
-        wire.send(messages.authentication(11, proof.challenge(rest[4:])))
+        wire.send(messages.authentication(11, proof.challenge(mechanism.decode("ascii", "replace"), rest[4:])))
         key, server_final = proof.verify(await self._password(wire, decoder))
         wire.send(messages.authentication(12, server_final))
         return key

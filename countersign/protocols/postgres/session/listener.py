@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from countersign.audit import AuditLog, AuditUnavailable
 from countersign.config import PostgresTarget
@@ -17,13 +19,15 @@ from countersign.identity import Keys
 from countersign.model import Session
 from countersign.model.clock import Clock
 from countersign.protocols.postgres import errors, messages
+from countersign.protocols.postgres.authentication import server_end_point
 from countersign.protocols.postgres.errors import TargetRefused
 from countersign.protocols.postgres.masking import TargetMasking
 from countersign.protocols.postgres.session.catalog import CatalogUnavailable, TargetCatalog
-from countersign.protocols.postgres.session.client import ALPN, Arrival, CancelAsked, Reception, Refused
+from countersign.protocols.postgres.session.client import ALPN, Arrival, CancelAsked, Reception, Refused, ServerTls
 from countersign.protocols.postgres.session.conversation import Surroundings
+from countersign.protocols.postgres.session.inquiry import hang_up
 from countersign.protocols.postgres.session.relay import Relay
-from countersign.protocols.postgres.session.target import TargetConnection, connect, send_cancel
+from countersign.protocols.postgres.session.target import Dialer, TargetConnection
 from countersign.protocols.supervisor import Supervisor
 from countersign.protocols.wire import Wire, WireClosed
 from countersign.recording import Recorder, RecordingFailed
@@ -67,6 +71,7 @@ class PostgresListener:
         self._masking = masking
         self._services = services
         self._reception = Reception(settings.target, services.keys, services.audit, _server_tls(settings), MESSAGE_LIMIT_BYTES)
+        self._dialer = Dialer(settings.upstream)
         self._supervisor = Supervisor()
         self._live: dict[tuple[int, bytes], Live] = {}
         self._catalogs: dict[str, TargetCatalog] = {}
@@ -120,13 +125,12 @@ class PostgresListener:
         try:
             await self._carry(wire, arrival, target)
         finally:
-            target.wire.send(messages.TERMINATE)
-            await target.wire.close()
+            await hang_up(target)
 
     async def _reach(self, arrival: Arrival) -> TargetConnection:
         name = self._settings.target.name
         try:
-            return await connect(self._settings.upstream, arrival.request.database, arrival.request.settings)
+            return await self._dialer.connect(arrival.request.database, arrival.request.settings)
         except TargetRefused as error:
             log.warning("target_refused", target=name, cause=str(error))
             raise Refused(error.code, f"target {name}: {error.public}") from error
@@ -173,7 +177,7 @@ class PostgresListener:
 
     def _catalog(self, database: str) -> TargetCatalog:
         if database not in self._catalogs:
-            self._catalogs[database] = TargetCatalog(self._settings.upstream, database, self._masking)
+            self._catalogs[database] = TargetCatalog(self._dialer, database, self._masking)
         return self._catalogs[database]
 
     async def _cancel(self, asked: CancelAsked) -> None:
@@ -182,19 +186,20 @@ class PostgresListener:
         if live is None or live.relay.cancel_hold("canceling statement due to user request"):
             return
         try:
-            await send_cancel(self._settings.upstream, live.target.pid, live.target.cancel_key)
-        except TargetRefused as error:
+            await self._dialer.cancel(live.target)
+        except (TargetRefused, TimeoutError) as error:
             log.warning("cancel_not_sent", cause=str(error))
 
 
-def _server_tls(settings: PostgresTarget) -> ssl.SSLContext | None:
+def _server_tls(settings: PostgresTarget) -> ServerTls | None:
     if settings.tls is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(settings.tls.cert_file, settings.tls.key_file)
     context.set_alpn_protocols([ALPN])
-    return context
+    own = x509.load_pem_x509_certificate(settings.tls.cert_file.read_bytes())  # the first: its chain follows
+    return ServerTls(context, server_end_point(own.public_bytes(serialization.Encoding.DER)))
 
 
 def _turn_away(wire: Wire, code: str, text: str, hint: str) -> None:

@@ -1,6 +1,7 @@
 """Opens and authenticates a connection to a target (manual, "Message Flow", "Start-up")."""
 
 import asyncio
+import secrets
 import ssl
 import struct
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 from countersign._core import BackendDecoder, ProtocolError, decode_fields
 from countersign.config import Upstream
 from countersign.protocols.postgres import messages
-from countersign.protocols.postgres.authentication import AuthenticationFailed, TargetScram, md5_password
+from countersign.protocols.postgres.authentication import AuthenticationFailed, KnownKeys, TargetScram, md5_password
 from countersign.protocols.postgres.errors import TargetRefused
 from countersign.protocols.wire import Wire, WireClosed
 
@@ -30,22 +31,36 @@ class TargetConnection:
     cancel_key: bytes = b""
 
 
-async def connect(upstream: Upstream, database: str, settings: dict[str, str]) -> TargetConnection:
-    """Connect, secure, authenticate. Raises ``TargetRefused``; the password is in no error."""
-    try:
+class Dialer:
+    """Opens connections to one target."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._known = KnownKeys()
+
+    async def connect(self, database: str, settings: dict[str, str]) -> TargetConnection:
+        """Connect, secure, authenticate. Raises ``TargetRefused``; the password is in no error."""
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                wire = await open_wire(self._upstream)
+                connection = TargetConnection(wire, BackendDecoder(MESSAGE_LIMIT_BYTES))
+                try:
+                    await _Opening(connection, self._upstream, self._known).run(database, settings)
+                except BaseException:
+                    await wire.close()
+                    raise
+                return connection
+        except TimeoutError as error:
+            raise TargetRefused("the target does not answer", "timeout") from error
+        except (WireClosed, ProtocolError, AuthenticationFailed) as error:
+            raise TargetRefused("the target broke off the connection", str(error)) from error
+
+    async def cancel(self, connection: TargetConnection) -> None:
+        """Ask the target to cancel what a connection runs. Raises ``TargetRefused``."""
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            wire = await open_wire(upstream)
-            connection = TargetConnection(wire, BackendDecoder(MESSAGE_LIMIT_BYTES))
-            try:
-                await _start(connection, upstream, database, settings)
-            except BaseException:
-                await wire.close()
-                raise
-            return connection
-    except TimeoutError as error:
-        raise TargetRefused("the target does not answer", "timeout") from error
-    except (WireClosed, ProtocolError, AuthenticationFailed) as error:
-        raise TargetRefused("the target broke off the connection", str(error)) from error
+            wire = await open_wire(self._upstream)
+            wire.send(messages.cancel_request(connection.pid, connection.cancel_key))
+            await wire.close()
 
 
 async def open_wire(upstream: Upstream) -> Wire:
@@ -83,59 +98,85 @@ def tls_context(upstream: Upstream) -> ssl.SSLContext:
     return context
 
 
-async def _start(connection: TargetConnection, upstream: Upstream, database: str, settings: dict[str, str]) -> None:
-    wire = connection.wire
-    wire.send(messages.startup_message({"user": upstream.user, "database": database, **settings}))
-    scram: TargetScram | None = None
-    password = upstream.password.reveal() if upstream.password else ""
-    while True:
-        kind, raw = await _next(connection)
-        match kind:
-            case b"R":
-                scram = _authenticate(wire, raw, upstream.user, password, scram)
-            case b"S":
-                name, value = raw[5:-1].split(b"\0", 1)
-                connection.parameters[name.decode()] = value.decode()
-                connection.greeting.append(raw)
-            case b"N":
-                connection.greeting.append(raw)
-            case b"K":
-                connection.pid, connection.cancel_key = struct.unpack(">I", raw[5:9])[0], raw[9:]
-            case b"Z":
-                return
-            case b"E":
-                raise _refusal(raw)
+class _Opening:
+    """Start-up and authentication of one connection."""
+
+    def __init__(self, connection: TargetConnection, upstream: Upstream, known: KnownKeys) -> None:
+        self._connection = connection
+        self._upstream = upstream
+        self._known = known
+        self._scram: TargetScram | None = None
+
+    async def run(self, database: str, settings: dict[str, str]) -> None:
+        """Until the target is ready for a query."""
+        connection = self._connection
+        connection.wire.send(messages.startup_message({"user": self._upstream.user, "database": database, **settings}))
+        while True:
+            kind, raw = await self._next()
+            match kind:
+                case b"R":
+                    await self._authenticate(struct.unpack(">I", raw[5:9])[0], raw[9:])
+                case b"S":
+                    name, value = raw[5:-1].split(b"\0", 1)
+                    connection.parameters[name.decode()] = value.decode()
+                    connection.greeting.append(raw)
+                case b"N":
+                    connection.greeting.append(raw)
+                case b"K":
+                    connection.pid, connection.cancel_key = struct.unpack(">I", raw[5:9])[0], raw[9:]
+                case b"Z":
+                    return
+                case b"E":
+                    raise _refusal(raw)
+                case _:
+                    raise TargetRefused("the target broke the protocol", f"message {kind!r} during start-up")
+
+    async def _next(self) -> tuple[bytes, bytes]:
+        connection = self._connection
+        while (event := connection.decoder.next()) is None:
+            connection.decoder.feed(await connection.wire.receive())
+        return bytes([event[0]]), event[1]
+
+    async def _authenticate(self, code: int, payload: bytes) -> None:
+        wire, scram, upstream = self._connection.wire, self._scram, self._upstream
+        if upstream.channel_binding == "require" and scram is None and code != 10:
+            raise AuthenticationFailed("the target does not ask for channel binding, which its settings demand")
+        match code:
+            case 0:
+                if scram is not None and not scram.proved:
+                    raise AuthenticationFailed("the target skipped its part of SCRAM")
+            case 3:
+                raise AuthenticationFailed("the target asks for the password in clear, which Countersign does not send")
+            case 5:
+                wire.send(messages.password_message(md5_password(upstream.user, self._password(), payload)))
+            case 10:
+                self._scram = scram = self._begin_scram(payload.rstrip(b"\0").decode("ascii", "replace").split("\0"))
+                wire.send(messages.sasl_initial_response(scram.mechanism, scram.first()))
+            case 11 if scram is not None:
+                scram.challenged(payload)
+                # Thousands of rounds would keep every other session waiting.
+                wire.send(messages.password_message(scram.final() if scram.is_known else await asyncio.to_thread(scram.final)))
+            case 12 if scram is not None:
+                scram.check(payload)
             case _:
-                raise TargetRefused("the target broke the protocol", f"message {kind!r} during start-up")
+                raise AuthenticationFailed(f"the target asks for authentication method {code}, which Countersign does not speak")
 
+    def _begin_scram(self, mechanisms: list[str]) -> TargetScram:
+        tls = self._connection.wire.tls
+        return TargetScram(
+            self._password(),
+            mechanisms,
+            secrets.token_urlsafe(18),
+            channel_binding=self._upstream.channel_binding,
+            certificate=tls.getpeercert(binary_form=True) if tls is not None else None,
+            known=self._known,
+        )
 
-async def _next(connection: TargetConnection) -> tuple[bytes, bytes]:
-    while (event := connection.decoder.next()) is None:
-        connection.decoder.feed(await connection.wire.receive())
-    return bytes([event[0]]), event[1]
-
-
-def _authenticate(wire: Wire, raw: bytes, user: str, password: str, scram: TargetScram | None) -> TargetScram | None:
-    (code,) = struct.unpack(">I", raw[5:9])
-    payload = raw[9:]
-    match code:
-        case 0:
-            if scram is not None and not scram.proved:
-                raise AuthenticationFailed("the target skipped its part of SCRAM")
-        case 3:
-            raise AuthenticationFailed("the target asks for the password in clear, which Countersign does not send")
-        case 5:
-            wire.send(messages.password_message(md5_password(user, password, payload)))
-        case 10:
-            scram = TargetScram(user, password, payload.rstrip(b"\0").decode().split("\0"))
-            wire.send(messages.sasl_initial_response("SCRAM-SHA-256", scram.first()))
-        case 11 if scram is not None:
-            wire.send(messages.password_message(scram.final(payload)))
-        case 12 if scram is not None:
-            scram.check(payload)
-        case _:
-            raise AuthenticationFailed(f"the target asks for authentication method {code}, which Countersign does not speak")
-    return scram
+    def _password(self) -> str:
+        try:
+            return self._upstream.password.reveal() if self._upstream.password else ""
+        except (OSError, KeyError, ValueError) as error:
+            raise TargetRefused("the gateway has lost its password for the target", type(error).__name__) from error
 
 
 def _refusal(raw: bytes) -> TargetRefused:
@@ -147,11 +188,3 @@ def _refusal(raw: bytes) -> TargetRefused:
     if code.startswith("28"):
         return TargetRefused("the target does not accept the gateway's credentials", text)
     return TargetRefused(f"the target refused the session (SQLSTATE {code})", text, code=code or "08006")
-
-
-async def send_cancel(upstream: Upstream, pid: int, key: bytes) -> None:
-    """Ask the target to cancel what a connection runs. Raises ``TargetRefused``."""
-    async with asyncio.timeout(CONNECT_TIMEOUT_S):
-        wire = await open_wire(upstream)
-        wire.send(messages.cancel_request(pid, key))
-        await wire.close()
