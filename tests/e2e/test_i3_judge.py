@@ -278,6 +278,21 @@ def test_i3_no_function_on_the_list_does_more_than_read(judge):
 
 
 @pytest.mark.timeout(600)
+def test_i3_no_function_that_is_called_like_a_column_does_more_than_read(judge):
+    """``(value).name`` is a call where the value has no such column."""
+    functions = [row for row in judge.connection.execute(CALLABLE) if len(row[4]) == 1 and row[1] == "f"]
+    fields = [
+        f'SELECT ({value})."{name}"'
+        for name, _, _, _, types, _, _, _ in functions
+        if name not in DISRUPTIVE
+        for value in VALUES.get(types[0], [f"NULL::{types[0]}"])[:1]
+    ]
+    wrong, ran = condemned(judge, fields)
+    assert wrong == []
+    assert ran >= 300
+
+
+@pytest.mark.timeout(600)
 def test_i3_what_the_server_will_not_call_in_a_read_only_transaction_is_reviewed_as_no_read(judge):
     suspects = [row for row in judge.connection.execute(CALLABLE) if row[2] == "v" and row[0] not in DISRUPTIVE]
     refused = {sql for sql in calls(suspects) if judge.refuses(sql)}

@@ -99,7 +99,8 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function, aggregate or procedure of users' own. ``takes_row``: it can be called as if it were a column of a row."""
+    """A function, aggregate or procedure of users' own. ``takes_one``: it can be called with one
+    argument, and so be written as if it were a column of it."""
 
     schema: str
     name: str
@@ -107,7 +108,7 @@ class Function:
     volatility: str
     extension: str
     is_harmless: bool
-    takes_row: bool
+    takes_one: bool
 
     def __str__(self) -> str:
         made = f"of the extension {self.extension}" if self.extension else "made by users"

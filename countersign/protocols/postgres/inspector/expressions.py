@@ -59,8 +59,13 @@ def _own_functions(qualifier: str, name: str, found: Finding) -> tuple[Any, ...]
 
 
 def _check_shown_setting(name: str, call: Any, found: Finding) -> None:
-    if name == "current_setting" and call.args and (constant(call.args[0]) or "").lower() in SECRET_SETTINGS:
-        _called(found, Effect.ADMIN, f"shows the setting {constant(call.args[0])}, which may hold a password")
+    if name != "current_setting" or not call.args:
+        return
+    setting = constant(call.args[0])
+    if setting is None:
+        _called(found, Effect.ADMIN, "shows a setting that only the server will know, and some hold a password")
+    elif setting.lower() in SECRET_SETTINGS:
+        _called(found, Effect.ADMIN, f"shows the setting {setting}, which may hold a password")
 
 
 def _check_set_config(call: Any, found: Finding) -> None:
@@ -181,14 +186,32 @@ def check_operator(names: Any, found: Finding) -> None:
         found.add(Effect.UNKNOWN, f"uses the operator {'.'.join(parts)}, {BUILT_IN_RULE}")
 
 
-def check_row_call(message: Any, found: Finding) -> None:
-    """``row.name`` and ``(row).name`` call a function of that name that takes a row (manual, "Using Composite Types in Queries")."""
+def check_field(message: Any, found: Finding) -> None:
+    """``row.name`` and ``(value).name`` call a function of that name where there is no such column, whatever the value's type is.
+
+    Source: ``ParseFuncOrColumn``; the manual tells of rows only ("Using Composite Types in Queries").
+    """
+    for kind, item in map(inner, message):
+        if kind == "string":
+            _check_called_like_column(item.sval, found)
+
+
+def _check_called_like_column(name: str, found: Finding) -> None:
+    effect, why = REVIEWED.get(name, (Effect.READ, ""))
+    if name == "current_setting":
+        effect, why = Effect.ADMIN, "shows any setting"
+    if effect is Effect.SESSION:
+        found.effects.add(effect)
+    elif effect is not Effect.READ:
+        found.functions[name] = None
+        _called(found, effect, f"{name} may be a call of the function that {why}", opaque=name not in SILENT)
     if found.schema is None:
         return
-    for kind, item in map(inner, message):
-        if kind != "string":
-            continue
-        for function in found.schema.functions_named("", item.sval):
-            if function.takes_row and not function.is_harmless:
-                found.functions[item.sval] = None
-                _called(found, Effect.UNKNOWN, f"{item.sval} may be a call of {function}")
+    for function in found.schema.functions_named("", name):
+        if function.takes_one and not function.is_harmless:
+            found.functions[name] = None
+            _called(found, Effect.UNKNOWN, f"{name} may be a call of {function}")
+    _check_casts(name, found)  # a type's name is called like a function, too
+    for type_ in found.schema.types_named("", name):
+        if problem := type_problem(type_, found):
+            _called(found, Effect.UNKNOWN, f"{name} may be a cast: {problem}")

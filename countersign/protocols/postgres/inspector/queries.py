@@ -3,7 +3,7 @@
 from typing import Any
 
 from countersign.model import Effect
-from countersign.protocols.postgres.inspector.expressions import check_call, check_operator, check_row_call, check_type
+from countersign.protocols.postgres.inspector.expressions import check_call, check_operator, check_field, check_type
 from countersign.protocols.postgres.inspector.finding import Finding
 from countersign.protocols.postgres.inspector.relations import read_relation, write_relation
 from countersign.protocols.postgres.inspector.tree import descendants, enum_name, inner, relation_name, words
@@ -82,9 +82,9 @@ def _check(name: str, message: Any, found: Finding) -> None:
         case "SortBy":
             check_operator(message.use_op, found)
         case "ColumnRef" if len(message.fields) > 1:
-            check_row_call(message.fields[1:], found)
+            check_field(message.fields[1:], found)
         case "A_Indirection":
-            check_row_call(message.indirection, found)
+            check_field(message.indirection, found)
         case "RangeTableSample":
             _sample(message, found)
         case "SelectStmt":

@@ -52,6 +52,12 @@ SELECT pg_sleep(1)|unknown
 SELECT pg_terminate_backend(1)|admin
 SELECT pg_read_file('/etc/passwd')|admin
 SELECT lo_import('/etc/passwd')|admin
+SELECT ('/etc/passwd'::text).pg_read_file|admin
+SELECT (ARRAY['/etc/passwd'])[1].pg_read_file|admin
+SELECT x.pg_read_file FROM unnest(ARRAY['/etc/passwd']) x|admin
+SELECT (0::float8).pg_sleep|unknown
+SELECT ('primary_conninfo'::text).current_setting|admin
+SELECT current_setting('primary_' || 'conninfo')|admin
 SELECT query_to_xml('delete from t', true, true, '')|exec
 SELECT dblink('', 'delete from t')|exec
 SELECT * FROM pg_notify('a', 'b')|write
