@@ -84,10 +84,10 @@ def backend_key_data(pid: int, key: bytes) -> bytes:
     return message(b"K", struct.pack(">I", pid) + key)
 
 
-def negotiate_protocol_version(unknown_options: Sequence[str]) -> bytes:
-    """NegotiateProtocolVersion down to 3.0."""
+def negotiate_protocol_version(minor: int, unknown_options: Sequence[str]) -> bytes:
+    """NegotiateProtocolVersion: protocol 3 with this minor version is spoken, and these options are not known."""
     options = b"".join(_text(option) for option in unknown_options)
-    return message(b"v", struct.pack(">II", PROTOCOL_3_0, len(unknown_options)) + options)
+    return message(b"v", struct.pack(">II", PROTOCOL_3_0 + minor, len(unknown_options)) + options)
 
 
 def query(sql: bytes) -> bytes:

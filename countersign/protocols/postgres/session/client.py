@@ -23,6 +23,8 @@ STARTUP_TIMEOUT_S = 30.0
 PASSWORD_LIMIT_BYTES = 8192
 TLS_HANDSHAKE = 0x16
 """The first byte of a TLS record that opens a connection (RFC 8446, section 5.1). No start-up packet is long enough to begin with it."""
+LATEST_MINOR = 2
+"""Of protocol 3 (PostgreSQL 18). 3.1 was never used; a client that asks for it is served as 3.0, as by PostgreSQL."""
 ALPN = "postgresql"
 """The protocol's registered name (RFC 7301, IANA)."""
 
@@ -46,10 +48,11 @@ class CancelAsked:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An authenticated client, and any bytes it sent ahead."""
+    """An authenticated client, the minor version of the protocol that it speaks, and any bytes it sent ahead."""
 
     identity: Identity
     request: StartupRequest
+    minor: int
     decoder: FrontendDecoder
 
 
@@ -78,14 +81,15 @@ class Reception:
             asked = await self._startup(wire)
             if isinstance(asked, CancelAsked):
                 return asked
+            request, minor = asked
             decoder = FrontendDecoder(PASSWORD_LIMIT_BYTES)
-            identity = await self._authenticate(wire, asked, decoder)
+            identity = await self._authenticate(wire, request, decoder)
             if decoder.buffered():
                 raise Refused(errors.PROTOCOL_VIOLATION, "messages were sent ahead of authentication")
-            return Arrival(identity, asked, FrontendDecoder(self._message_limit_bytes))
+            return Arrival(identity, request, minor, FrontendDecoder(self._message_limit_bytes))
 
     # -- start-up
-    async def _startup(self, wire: Wire) -> StartupRequest | CancelAsked:
+    async def _startup(self, wire: Wire) -> tuple[StartupRequest, int] | CancelAsked:
         if await wire.peek() == TLS_HANDSHAKE:
             await self._begin_tls(wire)
         answered: set[str] = set()
@@ -132,9 +136,11 @@ class Reception:
         if decoder.buffered():
             raise Refused(errors.PROTOCOL_VIOLATION, "bytes were sent ahead of the server's answer")
 
-    def _read(self, wire: Wire, major: int, minor: int, parameters: list[tuple[str, str]]) -> StartupRequest:
+    def _read(self, wire: Wire, major: int, minor: int, parameters: list[tuple[str, str]]) -> tuple[StartupRequest, int]:
+        """The request, and the minor version that is spoken: what the client asked for, or the latest."""
         if major != 3:
-            raise Refused(errors.FEATURE_NOT_SUPPORTED, f"unsupported protocol version {major}.{minor}")
+            told = f"unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.{LATEST_MINOR}"
+            raise Refused(errors.FEATURE_NOT_SUPPORTED, told)
         if self._tls is not None and wire.tls is None and not wire.is_loopback:
             raise Refused(errors.INVALID_AUTHORIZATION, "this target accepts TLS connections only")
         try:
@@ -142,9 +148,10 @@ class Reception:
         except StartupRefused as error:
             raise Refused(errors.FEATURE_NOT_SUPPORTED, str(error)) from error
         extensions = [name for name, _ in parameters if name.startswith("_pq_.")]
-        if minor != 0 or extensions:
-            wire.send(messages.negotiate_protocol_version(extensions))
-        return request
+        spoken = min(minor, LATEST_MINOR)
+        if minor > spoken or extensions:
+            wire.send(messages.negotiate_protocol_version(spoken, extensions))
+        return request, spoken
 
     # -- authentication
     async def _authenticate(self, wire: Wire, request: StartupRequest, decoder: FrontendDecoder) -> Identity:

@@ -1,6 +1,7 @@
 """Accepts PostgreSQL clients for one target."""
 
 import asyncio
+import hmac
 import secrets
 import ssl
 import time
@@ -37,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 MESSAGE_LIMIT_BYTES = 64 << 20
 """The longest message taken from a client. A command that is held stays in memory, so this bounds a hold."""
+SHORT_KEY_BYTES, LONG_KEY_BYTES = 4, 32
+"""Of cancel keys: all that protocol 3.0 has room for, and what 3.2 may have (PostgreSQL 18 uses as many)."""
 HELD_BEHIND_BYTES = 1 << 20
 """How much a client may send behind a held command before it must wait."""
 
@@ -59,6 +62,7 @@ class Services:
 class Live:
     """A session in progress, as a CancelRequest finds it."""
 
+    key: bytes
     relay: Relay
     target: TargetConnection
 
@@ -73,7 +77,7 @@ class PostgresListener:
         self._reception = Reception(settings.target, services.keys, services.audit, _server_tls(settings), MESSAGE_LIMIT_BYTES)
         self._dialer = Dialer(settings.upstream)
         self._supervisor = Supervisor()
-        self._live: dict[tuple[int, bytes], Live] = {}
+        self._live: dict[int, list[Live]] = {}
         self._catalogs: dict[str, TargetCatalog] = {}
         self._server: asyncio.Server | None = None
 
@@ -166,14 +170,17 @@ class PostgresListener:
     async def _relay(self, wire: Wire, arrival: Arrival, target: TargetConnection, session: Session, recorder: Recorder) -> str:
         surroundings = Surroundings(self._services.gate, self._masking, self._catalog(session.database), self._services.review_url)
         relay = Relay(session, wire, arrival.decoder, target, recorder, surroundings)
-        key = (secrets.randbits(31), secrets.token_bytes(4))
-        self._live[key] = Live(relay, target)
+        pid = secrets.randbits(31)
+        live = Live(secrets.token_bytes(LONG_KEY_BYTES if arrival.minor >= 2 else SHORT_KEY_BYTES), relay, target)
+        self._live.setdefault(pid, []).append(live)
         try:
-            wire.send(messages.authentication(0) + b"".join(target.greeting) + messages.backend_key_data(*key))
+            wire.send(messages.authentication(0) + b"".join(target.greeting) + messages.backend_key_data(pid, live.key))
             wire.send(messages.message(b"Z", b"I"))
             return await relay.run()
         finally:
-            del self._live[key]
+            self._live[pid].remove(live)
+            if not self._live[pid]:
+                del self._live[pid]
 
     def _catalog(self, database: str) -> TargetCatalog:
         if database not in self._catalogs:
@@ -182,7 +189,7 @@ class PostgresListener:
 
     async def _cancel(self, asked: CancelAsked) -> None:
         """A held command's review is cancelled; a running one's target is asked. Unknown keys are ignored, as by PostgreSQL."""
-        live = self._live.get((asked.pid, asked.key))
+        live = next((one for one in self._live.get(asked.pid, ()) if hmac.compare_digest(one.key, asked.key)), None)
         if live is None or live.relay.cancel_hold("canceling statement due to user request"):
             return
         try:
