@@ -3,7 +3,7 @@
 from typing import Any
 
 from countersign.model import Effect
-from countersign.protocols.postgres.inspector.expressions import check_call, check_operator, check_field, check_type
+from countersign.protocols.postgres.inspector.expressions import check_call, check_field, check_operator, check_type
 from countersign.protocols.postgres.inspector.finding import Finding
 from countersign.protocols.postgres.inspector.relations import read_relation, write_relation
 from countersign.protocols.postgres.inspector.tree import descendants, enum_name, inner, relation_name, words
