@@ -7,11 +7,18 @@ import ssl
 from collections.abc import Callable
 from typing import cast
 
+from countersign.protocols.tls import TlsChannel
+
 PROBE_S = 1.0
+CLOSE_S = 2.0
 
 
 class WireClosed(ConnectionError):
     """The peer is gone."""
+
+
+class TlsFailed(WireClosed):
+    """There is no secure connection. The text says why, for people."""
 
 
 class Wire(asyncio.Protocol):
@@ -29,6 +36,8 @@ class Wire(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._transport: asyncio.Transport | None = None
+        self._tls: TlsChannel | None = None
+        self._ended = False
         self.gone: asyncio.Future[None] = loop.create_future()
         """Ends when the peer has closed its side or the connection broke."""
         self.on_connected: Callable[[], None] | None = None
@@ -40,11 +49,15 @@ class Wire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         if self.on_connected is not None:
-            # A connection that moves to TLS is made a second time.
-            called, self.on_connected = self.on_connected, None
-            called()
+            self.on_connected()
 
     def data_received(self, data: bytes) -> None:
+        if self._tls is not None:
+            self._decrypt(self._tls, data)
+        elif data:
+            self._deliver(data)
+
+    def _deliver(self, data: bytes) -> None:
         if self.intercept is not None and not self._chunks and self.intercept(data):
             return
         self._chunks.append(data)
@@ -125,8 +138,13 @@ class Wire(asyncio.Protocol):
             return
         data = self._outgoing[0] if len(self._outgoing) == 1 else b"".join(self._outgoing)
         self._outgoing.clear()
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+        if self._tls is not None:
+            try:
+                self._tls.encrypt(data)
+            except ssl.SSLError:  # broken off already
+                self._leave()
+            data = self._tls.outgoing()
+        self._write(data)
 
     async def drain(self) -> None:
         """Wait while the peer is slow. Raises ``WireClosed`` where it is gone."""
@@ -143,56 +161,54 @@ class Wire(asyncio.Protocol):
         server_side: bool,
         server_hostname: str | None = None,
         timeout_s: float = 20,
-        begun: bytes = b"",
+        has_begun: bool = False,
     ) -> None:
-        """Go on inside TLS. ``begun``: what was received of the handshake before it was known for one.
+        """Go on inside TLS. ``has_begun``: what waits to be received is the beginning of the handshake.
 
-        Raises ``WireClosed`` where the handshake fails, or where plaintext waits in the buffer, which may be injected (CVE-2021-23214).
+        Raises ``TlsFailed`` where the handshake fails, having told the peer, or where plaintext waits in the buffer, which may be injected
+        (CVE-2021-23214); ``WireClosed`` where the peer leaves, ``TimeoutError``.
         """
-        self.flush()
-        transport = self._open_transport()
-        transport.pause_reading()
-        if self._size:
-            raise WireClosed("bytes were sent ahead of the TLS handshake")
-        handshake = asyncio.ensure_future(
-            asyncio.get_running_loop().start_tls(
-                transport,
-                self,
-                context,
-                server_side=server_side,
-                server_hostname=server_hostname,
-                ssl_handshake_timeout=timeout_s,
-            )
-        )
+        self.flush()  # what was queued goes out in clear
+        if self._size and not has_begun:
+            raise TlsFailed("bytes were sent ahead of the TLS handshake")
+        channel = TlsChannel(context, server_side=server_side, server_hostname=server_hostname)
         try:
-            if begun:
-                await self._hand_over(transport, begun)
-            upgraded = await handshake
-        except BaseException as error:
-            handshake.cancel()
-            transport.abort()
-            self._leave()
-            if isinstance(error, OSError):  # ssl.SSLError is one
-                raise WireClosed(f"the TLS handshake failed: {error}") from error
-            raise
-        if upgraded is None:
-            raise WireClosed("the peer left during the TLS handshake")
-        self._transport = upgraded
+            async with asyncio.timeout(timeout_s):
+                done = channel.handshake(b"")
+                while not done:
+                    self._write(channel.outgoing())
+                    done = channel.handshake(await self.receive())
+        except ssl.SSLError as error:
+            raise TlsFailed(_told(error)) from error
+        finally:
+            self._write(channel.outgoing())
+        self._tls = channel
+        waiting = b"".join(self._chunks)
+        self._chunks.clear()
+        self._size = 0
+        self._decrypt(channel, waiting)
 
     @property
     def tls(self) -> ssl.SSLObject | None:
         """The TLS state, None on a plain connection."""
-        found: ssl.SSLObject | None = self._open_transport().get_extra_info("ssl_object")
-        return found
+        return self._tls.state if self._tls is not None else None
 
     async def close(self) -> None:
-        """Send what is queued, then close; give a peer that does not read two seconds."""
+        """Send what is queued, then close; give a peer that does not read two seconds.
+
+        Only the sending side is closed at first: what the peer has still on its way would otherwise make its system drop our last words.
+        """
         if self._transport is None:
             return
         self.flush()
-        self._transport.close()
+        if self._tls is not None and not self.gone.done():
+            self._tls.end()
+            self._write(self._tls.outgoing())
+        if not self._transport.is_closing() and not self._ended:
+            self._transport.write_eof()
+        self._ended = True
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self.gone), 2)
+            await asyncio.wait_for(asyncio.shield(self.gone), CLOSE_S)
         self._transport.abort()
 
     # -- within
@@ -203,18 +219,20 @@ class Wire(asyncio.Protocol):
             self._arrived.clear()
             await self._arrived.wait()
 
-    async def _hand_over(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Bytes that were read already enter the TLS protocol by the same door as those that the loop will read."""
-        while transport.get_protocol() is self:
-            await asyncio.sleep(0)
-        await asyncio.sleep(0)  # its connection is made in the next turn; the loop reads from the socket only after that
-        inside = cast(asyncio.BufferedProtocol, transport.get_protocol())
-        while data:
-            room = memoryview(inside.get_buffer(len(data)))
-            taken = min(len(room), len(data))
-            room[:taken] = data[:taken]
-            inside.buffer_updated(taken)
-            data = data[taken:]
+    def _write(self, data: bytes) -> None:
+        if data and not self._ended and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _decrypt(self, channel: TlsChannel, data: bytes) -> None:
+        try:
+            plain = channel.decrypt(data)
+        except ssl.SSLError:
+            plain, channel.has_ended = b"", True
+        self._write(channel.outgoing())
+        if plain:
+            self._deliver(plain)
+        if channel.has_ended:
+            self._leave()
 
     def _open_transport(self) -> asyncio.Transport:
         if self._transport is None:
@@ -242,3 +260,10 @@ class Wire(asyncio.Protocol):
             self._leave()
         else:
             asyncio.get_running_loop().call_later(PROBE_S, self._probe)
+
+
+def _told(error: ssl.SSLError) -> str:
+    """OpenSSL's words without its places in source code."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not accepted: {error.verify_message}"
+    return f"the TLS handshake failed: {(error.reason or str(error)).replace('_', ' ').lower()}"

@@ -27,6 +27,7 @@ class Between:
     def __init__(self, port: int, certificate, *, strips: bool) -> None:
         self._onward = port
         self._strips = strips
+        self._writers: list[asyncio.StreamWriter] = []
         self._server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._server_side.load_cert_chain(*certificate)
         self._client_side = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -46,6 +47,7 @@ class Between:
         onward_writer.write(SSL_REQUEST)
         await onward_reader.readexactly(1)
         await onward_writer.start_tls(self._client_side)
+        self._writers += [writer, onward_writer]
         await asyncio.gather(self._pump(reader, onward_writer), self._pump(onward_reader, writer))
 
     async def _pump(self, reader, writer) -> None:
@@ -56,7 +58,6 @@ class Between:
             pass
         finally:
             writer.close()
-            await asyncio.gather(writer.wait_closed(), return_exceptions=True)
 
     def close(self) -> None:
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
@@ -70,6 +71,9 @@ class Between:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
 
 
 @pytest.fixture

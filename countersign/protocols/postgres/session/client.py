@@ -120,7 +120,7 @@ class Reception:
         protocol's client can be made to talk to this port."""
         if self._tls is None:
             raise WireClosed("TLS was begun with a target that has none")
-        await wire.start_tls(self._tls, server_side=True, begun=await wire.receive())
+        await wire.start_tls(self._tls, server_side=True, has_begun=True)
         if wire.tls is None or wire.tls.selected_alpn_protocol() != ALPN:
             raise Refused(errors.PROTOCOL_VIOLATION, f"TLS was begun without the ALPN protocol {ALPN!r}")
 

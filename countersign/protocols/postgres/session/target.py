@@ -85,7 +85,7 @@ async def _secure(wire: Wire, upstream: Upstream) -> None:
         if answer != b"S":
             raise TargetRefused("the target does not offer TLS, which its settings demand", repr(answer[:1]))
         await wire.start_tls(tls_context(upstream), server_side=False, server_hostname=upstream.host)
-    except (OSError, ssl.SSLError, WireClosed) as error:
+    except (OSError, WireClosed) as error:
         raise TargetRefused("no secure connection to the target", str(error)) from error
 
 
