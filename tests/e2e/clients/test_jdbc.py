@@ -1,5 +1,6 @@
 """pgjdbc: its four query modes, fetch size, batches, autosave, COPY, large objects by function call, and DatabaseMetaData."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -66,7 +67,8 @@ def hold(program, address, *names):
     """What was said in each of these dialogues."""
     done = subprocess.run([*program, *names], env=address.environment, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stderr[-3000:]
-    parts = done.stdout.split("## ")[1:]
+    # The number of a session's temporary schema is of the server's choosing.
+    parts = re.sub(r"pg_temp_\d+", "pg_temp", done.stdout).split("## ")[1:]
     return {name: text for name, _, text in (part.partition("\n") for part in parts)}
 
 

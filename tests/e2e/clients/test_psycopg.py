@@ -367,20 +367,20 @@ def test_errors_inside_pipelines(talk, broken):
 @pytest.mark.parametrize("broken", ["SELECT 1/0", "SELECT nope", "SELEC"])
 def test_errors_that_psycopg_hears_of_inside_its_pipelines(talk, broken):
     def dialogue(connection):
-        found = []
+        # Whether psycopg reads the error while it still sends or when it waits for the Sync is chance; which error it raises is not.
+        heard = []
         try:
-            with connection.pipeline():
-                cursors = [connection.execute(query) for query in ("SELECT 'before'", broken, "SELECT 'after'")]
-                for cursor in cursors:
-                    try:
-                        found.append(cursor.fetchall())
-                    except psycopg.Error as error:
-                        found.append((type(error).__name__, fields(error)))
+            with connection.pipeline() as pipeline:
+                for query in ("SELECT 'before'", broken, "SELECT 'after'"):
+                    connection.execute(query)
+                pipeline.sync()
         except psycopg.Error as error:
-            found.append(("at the end", type(error).__name__, fields(error)))
-        return found, ask(connection, "SELECT 'still here'")
+            heard.append((type(error).__name__, fields(error)))
+        return heard, ask(connection, "SELECT 'still here'")
 
-    assert talk(dialogue)[1][0][2] == [[b"still here"]]
+    heard, after = talk(dialogue)
+    assert heard[0][1]["severity"] == "ERROR"
+    assert after[0][2] == [[b"still here"]]
 
 
 def test_a_pipeline_with_transactions_and_several_syncs(talk):
@@ -441,12 +441,12 @@ def test_copy_out(talk, options):
             with connection.cursor() as cursor:
                 with cursor.copy(f"COPY {source} TO STDOUT {options}") as copy:
                     found.append(b"".join(map(bytes, copy)))
-                found.append(cursor.statusmessage)
+                found.append(cursor.rowcount)
         return found
 
     found = talk(dialogue)
     assert len(found[0]) > 1000
-    assert found[3] == "COPY 50"
+    assert found[3] == 50
 
 
 def test_copy_out_as_rows(talk):

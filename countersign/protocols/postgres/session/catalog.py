@@ -34,10 +34,13 @@ PLAIN_TYPES = """
     EXCEPT
     SELECT t.typname
     FROM pg_catalog.pg_type t
-    JOIN pg_catalog.pg_cast c ON c.castfunc >= 16384 AND t.oid IN (c.castsource, c.casttarget)
+    JOIN pg_catalog.pg_cast c ON t.oid IN (c.castsource, c.casttarget)
+    JOIN pg_catalog.pg_proc p ON p.oid = c.castfunc AND p.oid >= 16384 AND p.prolang <> 12
     EXCEPT
     SELECT t.typname FROM pg_catalog.pg_type t WHERE t.oid >= 16384 AND t.typtype = 'b' AND t.typcategory <> 'A'
 """
+"""Types to which a cast runs nothing of a user's making. Language 12 is ``internal``: a range type comes with a cast to its
+multirange in it, and only superusers can make functions in it."""
 INHERITS = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits"
 
 FRESH_S = 30.0

@@ -170,7 +170,7 @@ class PostgresListener:
     async def _relay(self, wire: Wire, arrival: Arrival, target: TargetConnection, session: Session, recorder: Recorder) -> str:
         surroundings = Surroundings(self._services.gate, self._masking, self._catalog(session.database), self._services.review_url)
         relay = Relay(session, wire, arrival.decoder, target, recorder, surroundings)
-        pid = secrets.randbits(31)
+        pid = target.pid  # clients compare it with pg_backend_pid() and NotificationResponse; the secret is the gateway's own
         live = Live(secrets.token_bytes(LONG_KEY_BYTES if arrival.minor >= 2 else SHORT_KEY_BYTES), relay, target)
         self._live.setdefault(pid, []).append(live)
         try:

@@ -247,11 +247,19 @@ class Requests:
         finally:
             talk.hold = None
         if isinstance(answer, Permit) and (talk.client.gone.done() or hold.cancelled.done()):
-            why = hold.cancelled.result() if hold.cancelled.done() else "the client left"
-            await talk.surroundings.gate.finished(talk.session, answer, Outcome(False, f"not run: {why}", 0.0))
-            raise WireClosed(why)
+            answer = await self._taken_back(answer, hold)
         self._record_decision(answer)
         return answer
+
+    async def _taken_back(self, permit: Permit, hold: SessionHold) -> Denial:
+        """A permitted command that is not to run after all: its client has cancelled it meanwhile. Raises ``WireClosed`` where one of
+        the two sides has left."""
+        talk = self._talk
+        why = hold.cancelled.result() if hold.cancelled.done() else "the client left"
+        await talk.surroundings.gate.finished(talk.session, permit, Outcome(False, f"not run: {why}", 0.0))
+        if talk.client.gone.done() or talk.target.wire.gone.done():
+            raise WireClosed(why)
+        return Denial(permit.command_id, why, review_id=permit.review_id, cancelled=True)
 
     def _unmaskable(self, command: Command) -> str:
         if not self._talk.surroundings.masking.rules:

@@ -1,6 +1,7 @@
 """Opens and authenticates a connection to a target (manual, "Message Flow", "Start-up")."""
 
 import asyncio
+import contextlib
 import secrets
 import ssl
 import struct
@@ -56,11 +57,18 @@ class Dialer:
             raise TargetRefused("the target broke off the connection", str(error)) from error
 
     async def cancel(self, connection: TargetConnection) -> None:
-        """Ask the target to cancel what a connection runs. Raises ``TargetRefused``."""
+        """Ask the target to cancel what a connection runs. Raises ``TargetRefused`` and ``TimeoutError``.
+
+        The target closes this connection once it has told the other. Only then may the client go on, or its next command is cancelled.
+        """
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             wire = await open_wire(self._upstream)
-            wire.send(messages.cancel_request(connection.pid, connection.cancel_key))
-            await wire.close()
+            try:
+                wire.send(messages.cancel_request(connection.pid, connection.cancel_key))
+                with contextlib.suppress(WireClosed):
+                    await wire.receive()
+            finally:
+                await wire.close()
 
 
 async def open_wire(upstream: Upstream) -> Wire:
