@@ -16,6 +16,9 @@ from countersign.yaml_lines import Mapping, Problem, Section, parse
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 TARGET_TYPES = ("postgres",)
 TLS_MODES = ("disable", "require", "verify-full")
+CLIENT_CERTS = ("accept", "require")
+CLIENT_NAMES = ("common_name", "dns", "email", "uri")
+GROUP = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 CHANNEL_BINDING = ("prefer", "require", "disable")
 
 
@@ -71,11 +74,24 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientCertificates:
+    """Certificates of clients that prove who they are. ``name`` says where in one the identity's name stands; identities without an
+    account of their own get ``groups``, or are refused where that is None."""
+
+    ca_file: Path
+    crl_file: Path | None
+    required: bool
+    name: str
+    groups: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class ClientTls:
-    """The certificate that clients see."""
+    """The certificate that clients see, and those that they may show."""
 
     cert_file: Path
     key_file: Path
+    certificates: ClientCertificates | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,10 +256,36 @@ def _client_tls(item: Section, directory: Path, warnings: list[str]) -> ClientTl
     if section is None:
         return None
     files = [_existing(section, key, directory, required=True) for key in ("cert_file", "key_file")]
+    certificates = _client_certificates(section, directory)
     section.finish()
     if files[1]:
         _warn_if_readable(files[1], warnings)
-    return ClientTls(files[0], files[1]) if files[0] and files[1] else None
+    return ClientTls(files[0], files[1], certificates) if files[0] and files[1] else None
+
+
+def _client_certificates(section: Section, directory: Path) -> ClientCertificates | None:
+    ca_file = _existing(section, "client_ca_file", directory)
+    crl_file = _existing(section, "crl_file", directory)
+    mode = _one_of(section, "client_certs", CLIENT_CERTS)
+    name = _one_of(section, "client_name", CLIENT_NAMES)
+    groups = section.texts("client_groups", may_be_empty=True) if "client_groups" in section.mapping else None
+    for group in groups or ():
+        if not GROUP.fullmatch(group):
+            section.complain("client_groups", f"{group!r} is no group", "lower-case letters, digits, '.', '_' and '-'")
+    if "client_ca_file" not in section.mapping:
+        for key in ("crl_file", "client_certs", "client_name", "client_groups"):
+            if key in section.mapping:
+                section.complain(key, f"{key!r} needs 'client_ca_file'", "the authority that signs the clients' certificates")
+        return None
+    return ClientCertificates(ca_file, crl_file, mode == "require", name, groups) if ca_file else None
+
+
+def _one_of(section: Section, key: str, words: Sequence[str]) -> str:
+    """One of some words, the first where the key is left out."""
+    word: str = section.take(key, str, words[0])
+    if word not in words:
+        section.complain(key, f"{key!r} is {word!r}", f"one of {', '.join(words)}")
+    return word
 
 
 def _existing(section: Section, key: str, directory: Path, *, required: bool = False) -> Path | None:
@@ -282,10 +324,8 @@ def _upstream(item: Section, directory: Path, warnings: list[str]) -> Upstream |
     tls = section.take("tls", str, "disable" if is_loopback(host) else "verify-full")
     if tls not in TLS_MODES:
         section.complain("tls", f"'tls' is {tls!r}", f"one of {', '.join(TLS_MODES)}")
-    binding = section.take("channel_binding", str, "prefer")
-    if binding not in CHANNEL_BINDING:
-        section.complain("channel_binding", f"'channel_binding' is {binding!r}", f"one of {', '.join(CHANNEL_BINDING)}")
-    elif binding == "require" and tls == "disable":
+    binding = _one_of(section, "channel_binding", CHANNEL_BINDING)
+    if binding == "require" and tls == "disable":
         section.complain("channel_binding", "channel binding needs TLS", "tls: verify-full")
     upstream = Upstream(
         host=host,

@@ -76,6 +76,11 @@ class Keys:
         """Every key, newest first."""
         return await self._store.all()
 
+    async def account(self, name: str) -> Identity | None:
+        """The service account of this name, as its keys were made for it."""
+        known = await self._store.identity(name)
+        return known[0] if known else None
+
     async def candidates(self, name: str) -> tuple[bytes, list[StoredKey]]:
         """The salt to answer with, and the keys that may prove the name: live or not, for the message to differ later."""
         found = await self._store.of_identity(name)

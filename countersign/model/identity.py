@@ -16,7 +16,8 @@ class Identity:
     """An authenticated identity.
 
     ``on_behalf_of`` names the user a service account acts for, and is empty where nothing signed says so.
-    ``authentication`` names the method that proved the identity (``api_key``, ``unix_socket``, ``console_link``).
+    ``authentication`` names the method that proved the identity (``api_key``, ``certificate``, ``unix_socket``,
+    ``console_link``).
     """
 
     name: str

@@ -120,6 +120,11 @@ def with_target(line):
     ("text", "told"),
     [
         ("", "1: the configuration is a mapping"),
+        (TARGET + "    tls: {client_certs: accept}\n", "8: 'client_certs' needs 'client_ca_file'"),
+        (TARGET + "    tls: {client_ca_file: none.pem}\n", "8: there is no file none.pem"),
+        (TARGET + "    tls: {client_certs: maybe}\n", "8: 'client_certs' is 'maybe' (hint: one of accept, require)"),
+        (TARGET + "    tls: {client_name: nick}\n", "8: 'client_name' is 'nick' (hint: one of common_name, dns, email, uri)"),
+        (TARGET + "    tls: {client_groups: [Agents]}\n", "8: 'Agents' is no group"),
         (TARGET + "      channel_binding: maybe\n", "8: 'channel_binding' is 'maybe' (hint: one of prefer, require, disable)"),
         (TARGET + "      tls: disable\n      channel_binding: require\n", "9: channel binding needs TLS"),
         ("- x\n", "1: the configuration is a mapping"),

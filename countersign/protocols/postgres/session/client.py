@@ -10,12 +10,14 @@ import structlog
 
 from countersign._core import FrontendDecoder, ProtocolError, StartupDecoder
 from countersign.audit import AuditLog
+from countersign.config import ClientCertificates
 from countersign.identity import Keys, StoredKey
-from countersign.model import AuditEvent, Identity, Target
+from countersign.model import AuditEvent, Identity, IdentityKind, Target
 from countersign.protocols.postgres import errors, messages
 from countersign.protocols.postgres.authentication import AuthenticationFailed, ScramProof
+from countersign.protocols.postgres.certificates import fingerprint, names
 from countersign.protocols.postgres.startup import StartupRefused, StartupRequest, read_startup
-from countersign.protocols.wire import Wire, WireClosed
+from countersign.protocols.wire import TlsFailed, Wire, WireClosed
 
 log = structlog.get_logger(__name__)
 
@@ -58,10 +60,12 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """TLS as clients see it, and what binds their proofs to it (None where the certificate does not serve for that)."""
+    """TLS as clients see it, what binds their proofs to it (None where the certificate does not serve for that), and which certificates
+    of theirs prove who they are."""
 
     context: ssl.SSLContext
     binding: bytes | None
+    certificates: ClientCertificates | None
 
 
 class Reception:
@@ -73,6 +77,7 @@ class Reception:
         self._audit = audit
         self._tls = tls.context if tls is not None else None
         self._binding = tls.binding if tls is not None else None
+        self._certificates = tls.certificates if tls is not None else None
         self._message_limit_bytes = message_limit_bytes
 
     async def receive(self, wire: Wire) -> Arrival | CancelAsked:
@@ -103,7 +108,7 @@ class Reception:
                     # As PostgreSQL: neither is offered inside TLS; where one was declined the other may be asked for.
                     if asked == "ssl_request" and self._tls is not None and wire.tls is None:
                         wire.send(b"S")
-                        await wire.start_tls(self._tls, server_side=True)
+                        await self._secure(wire, self._tls)
                         answered = {"ssl_request", "gssenc_request"}
                     else:
                         wire.send(b"N")
@@ -120,9 +125,17 @@ class Reception:
         protocol's client can be made to talk to this port."""
         if self._tls is None:
             raise WireClosed("TLS was begun with a target that has none")
-        await wire.start_tls(self._tls, server_side=True, has_begun=True)
+        await self._secure(wire, self._tls, has_begun=True)
         if wire.tls is None or wire.tls.selected_alpn_protocol() != ALPN:
             raise Refused(errors.PROTOCOL_VIOLATION, f"TLS was begun without the ALPN protocol {ALPN!r}")
+
+    async def _secure(self, wire: Wire, context: ssl.SSLContext, *, has_begun: bool = False) -> None:
+        try:
+            await wire.start_tls(context, server_side=True, has_begun=has_begun)
+        except TlsFailed as error:
+            if isinstance(error.__cause__, ssl.SSLCertVerificationError):  # the client hears it as an alert of TLS
+                await self._record("authentication.failed", wire, "", method="certificate", reason=str(error))
+            raise
 
     async def _packet(self, wire: Wire, decoder: StartupDecoder) -> tuple[Any, ...]:
         try:
@@ -155,6 +168,9 @@ class Reception:
 
     # -- authentication
     async def _authenticate(self, wire: Wire, request: StartupRequest, decoder: FrontendDecoder) -> Identity:
+        shown = wire.tls.getpeercert(binary_form=True) if wire.tls is not None and self._certificates is not None else None
+        if self._certificates is not None and (shown is not None or self._certificates.required):
+            return await self._certified(wire, request, shown, self._certificates)
         try:
             key = await self._prove(wire, request, decoder)
         except AuthenticationFailed as error:
@@ -171,6 +187,24 @@ class Reception:
         await self._record("authentication.succeeded", wire, request.user, key_id=key.id)
         self._keys.used(key)
         return key.identity
+
+    async def _certified(self, wire: Wire, request: StartupRequest, shown: bytes | None, settings: ClientCertificates) -> Identity:
+        """The identity that the client's certificate names; as with PostgreSQL's ``cert`` method the user name must be the same."""
+        groups, refusal = settings.groups, ""
+        if shown is None:
+            refusal = "this target asks for a client certificate"
+        elif request.user not in names(shown, settings.name):
+            refusal = f"the client certificate is not for {request.user!r}"
+        elif (account := await self._keys.account(request.user)) is not None:
+            groups = account.groups
+        elif groups is None:
+            refusal = f"there is no service account {request.user!r}"
+        detail = {"method": "certificate", "certificate": fingerprint(shown) if shown is not None else ""}
+        if refusal or groups is None:
+            await self._record("authentication.failed", wire, request.user, reason=refusal, **detail)
+            raise Refused(errors.INVALID_AUTHORIZATION, f"authentication failed: {refusal}")
+        await self._record("authentication.succeeded", wire, request.user, **detail)
+        return Identity(request.user, IdentityKind.SERVICE_ACCOUNT, groups, authentication="certificate")
 
     async def _prove(self, wire: Wire, request: StartupRequest, decoder: FrontendDecoder) -> StoredKey:
         salt, candidates = await self._keys.candidates(request.user)

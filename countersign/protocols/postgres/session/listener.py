@@ -205,8 +205,18 @@ def _server_tls(settings: PostgresTarget) -> ServerTls | None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(settings.tls.cert_file, settings.tls.key_file)
     context.set_alpn_protocols([ALPN])
+    # No session is taken up again: what was found out about a client's certificate would be taken over with it.
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
+    certificates = settings.tls.certificates
+    if certificates is not None:
+        context.load_verify_locations(certificates.ca_file)
+        context.verify_mode = ssl.CERT_OPTIONAL  # one that is missing is refused in the protocol's own words
+        if certificates.crl_file is not None:
+            context.load_verify_locations(certificates.crl_file)
+            context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_CHAIN
     own = x509.load_pem_x509_certificate(settings.tls.cert_file.read_bytes())  # the first: its chain follows
-    return ServerTls(context, server_end_point(own.public_bytes(serialization.Encoding.DER)))
+    return ServerTls(context, server_end_point(own.public_bytes(serialization.Encoding.DER)), certificates)
 
 
 def _turn_away(wire: Wire, code: str, text: str, hint: str) -> None:
