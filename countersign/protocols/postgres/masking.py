@@ -22,6 +22,13 @@ FIRST_USER_OID = 16384
 SAMPLING_CATALOGS = frozenset({"pg_statistic", "pg_stats", "pg_statistic_ext_data", "pg_stats_ext", "pg_stats_ext_exprs"})
 """System relations that hold samples of users' data."""
 
+SELECT, DDL = "SELECT", "DDL"
+EVENTS = (SELECT, "INSERT", "UPDATE", "DELETE", "TRUNCATE", DDL)
+"""What can be done to a relation. DDL: whatever reads or computes its rows in order to change it."""
+
+REFERRING_ACTIONS = {"c": "DELETE", "n": "UPDATE", "d": "UPDATE"}
+"""What ON DELETE does to the rows that refer: CASCADE, SET NULL, SET DEFAULT (manual, ``pg_constraint.confdeltype``)."""
+
 TEXT_TYPES = frozenset({18, 19, 25, 705, 1042, 1043})
 KINDS = {114: "json", 3802: "jsonb", 20: "int8", **dict.fromkeys(TEXT_TYPES, "text")}
 
@@ -66,11 +73,21 @@ class MaskedColumns:
     plain_types: frozenset[str] = frozenset()
     """Users' types, by name, to which a cast keeps the value: enumerations, domains, ranges and rows, where no cast function is
     of a user's making."""
+    show_rows: frozenset[tuple[str, str]] = frozenset()
+    """(relation's name, event): where the server may say values of masked columns, in an error."""
+    run_code: frozenset[tuple[str, str]] = frozenset()
+    """(relation's name, event): where functions of users' own may run, as a trigger, a rule, a policy, a default or a check."""
+    own_functions: frozenset[str] = frozenset()
+    """Names of functions of users' own."""
+    checked_types: frozenset[str] = frozenset()
+    """Names of the domains whose checks call functions of users' own."""
+    has_event_triggers: bool = False
 
 
 @dataclass(slots=True)
 class Catalog:
-    """The raw facts of a target's catalog: columns, which view reads which column, and which table inherits which."""
+    """The raw facts of a target's catalog: columns, which view reads which column, which table inherits which, and which code of users'
+    own runs where."""
 
     columns: list[CatalogColumn]
     view_uses: list[tuple[int, int, int]] = field(default_factory=list)
@@ -78,6 +95,13 @@ class Catalog:
     inherits: list[tuple[int, int]] = field(default_factory=list)
     """(child OID, parent OID)."""
     plain_types: frozenset[str] = frozenset()
+    code: list[tuple[int, str]] = field(default_factory=list)
+    """(relation's OID, event): code that is attached to the relation itself."""
+    cascades: list[tuple[int, int, str, str]] = field(default_factory=list)
+    """(referenced OID, referring OID, ON DELETE, ON UPDATE) of foreign keys; their actions as pg_constraint writes them."""
+    own_functions: frozenset[str] = frozenset()
+    checked_types: frozenset[str] = frozenset()
+    has_event_triggers: bool = False
 
 
 def resolve(catalog: Catalog, rules: Sequence[MaskRule]) -> MaskedColumns:
@@ -101,6 +125,10 @@ def resolve(catalog: Catalog, rules: Sequence[MaskRule]) -> MaskedColumns:
     for column in catalog.columns:
         if (column.table_oid, column.attribute) in masked:
             names.setdefault(column.table, set()).add(column.column)
+    called = {column.table_oid: column.table for column in catalog.columns}
+    ways = _ways(catalog)
+    show_rows = _reached({(oid, event) for oid, _ in masked for event in EVENTS}, ways)
+    run_code = _reached(set(catalog.code), ways)
     return MaskedColumns(
         rules=masked,
         known=frozenset(by_table),
@@ -108,7 +136,47 @@ def resolve(catalog: Catalog, rules: Sequence[MaskRule]) -> MaskedColumns:
         names={table: frozenset(columns) for table, columns in names.items()},
         plain_types=catalog.plain_types,
         generated=frozenset((column.table_oid, column.attribute) for column in catalog.columns if column.generated),
+        show_rows=frozenset((called[oid], event) for oid, event in show_rows if oid in called),
+        run_code=frozenset((called[oid], event) for oid, event in run_code if oid in called),
+        own_functions=catalog.own_functions,
+        checked_types=catalog.checked_types,
+        has_event_triggers=catalog.has_event_triggers,
     )
+
+
+def _ways(catalog: Catalog) -> dict[tuple[int, str], set[tuple[int, str]]]:
+    """For an event on a relation, the events on others that bring it about: through views, parents and foreign keys."""
+    ways: dict[tuple[int, str], set[tuple[int, str]]] = {}
+
+    def leads(cause: tuple[int, str], effect: tuple[int, str]) -> None:
+        ways.setdefault(effect, set()).add(cause)
+
+    for view, used, _ in catalog.view_uses:
+        for event in EVENTS:
+            leads((view, event), (used, event))
+        leads((view, DDL), (used, SELECT))  # REFRESH MATERIALIZED VIEW
+    for child, parent in catalog.inherits:
+        for event in EVENTS:
+            leads((parent, event), (child, event))
+        for event in ("INSERT", "DELETE"):  # a row may move from one partition to another
+            leads((parent, "UPDATE"), (child, event))
+    for parent, child, on_delete, on_update in catalog.cascades:
+        leads((parent, "TRUNCATE"), (child, "TRUNCATE"))
+        if on_delete in REFERRING_ACTIONS:
+            leads((parent, "DELETE"), (child, REFERRING_ACTIONS[on_delete]))
+        if on_update in REFERRING_ACTIONS:
+            leads((parent, "UPDATE"), (child, "UPDATE"))
+    return ways
+
+
+def _reached(start: set[tuple[int, str]], ways: Mapping[tuple[int, str], set[tuple[int, str]]]) -> set[tuple[int, str]]:
+    found, waiting = set(start), list(start)
+    while waiting:
+        for cause in ways.get(waiting.pop(), ()):
+            if cause not in found:
+                found.add(cause)
+                waiting.append(cause)
+    return found
 
 
 def _carry_to_children(

@@ -173,3 +173,13 @@ def touches_schema(command: Command) -> bool:
 def may_prepare(command: Command) -> bool:
     """True where a command can prepare or drop statements, or open cursors, without its text saying so."""
     return Effect.UNKNOWN in command.effects
+
+
+def speaks_late(command: Command) -> bool:
+    """True where the target may have something to say of a command when it is done: at the end of the transaction, for one."""
+    return not command.is_plain_read or any(statement.kind == "DECLARE" for statement in command.statements)
+
+
+def calls_large_object(command: Command) -> bool:
+    """True for a FunctionCall of a function of PostgreSQL's own for large objects."""
+    return all(name in LARGE_OBJECT_CALLS.values() for statement in command.statements for name in statement.functions)

@@ -196,12 +196,13 @@ def test_prepare_execute_and_cursors(psql):
     assert "item 1!" in text
 
 
-def test_fetch_count_reads_through_a_cursor(psql):
+def test_fetch_count_reads_through_a_cursor(psql, twins):
     text = psql(
         "\\set FETCH_COUNT 700\n\\t on\n\\pset format unaligned\nSELECT * FROM many ORDER BY id;\nSELECT count(*), max(digest) FROM many;\n"
         "SELECT 1000 / (1500 - i) FROM generate_series(1, 3000) i;\nBEGIN;\nTABLE labels;\nCOMMIT;\nINSERT INTO labels VALUES (400, 'x') RETURNING *;\n"
     )
-    assert text.count("\n") > 4490
+    shown_before_the_error = 1499 if twins.major >= 17 else 1400  # since psql 17 rows come in chunks and not by FETCH
+    assert text.count("\n") > 3000 + shown_before_the_error
     assert "division by zero" in text
 
 

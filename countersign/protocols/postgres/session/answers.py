@@ -11,6 +11,7 @@ from countersign.protocols.postgres.server_texts import mask_response
 from countersign.protocols.postgres.session.conversation import ROWS_RECORDED, Conversation, record_rows
 from countersign.protocols.postgres.session.requests import Requests
 from countersign.protocols.postgres.session.steady import Steady
+from countersign.protocols.postgres.speech import Speech
 
 
 class Answers:
@@ -259,7 +260,7 @@ class Answers:
         if head is not None and head.denial is not None:
             answer = denial_response(head.denial)
         else:
-            answer = mask_response(data, talk.surroundings.masking, await self._is_sensitive(head))
+            answer = await self._masked(data, head)
         code, text = self._record_error(answer)
         if head is not None and head.is_simple:
             if head.running is not None:
@@ -285,9 +286,14 @@ class Answers:
         )
         return fields.get("C", ""), fields.get("M", "")
 
-    async def _is_sensitive(self, head: Entry | None) -> bool:
-        """True where the server's words about this command may hold values of masked columns."""
-        return head is not None and head.running is not None and await self._talk.is_tainted(head.running)
+    async def _masked(self, response: bytes, head: Entry | None) -> bytes:
+        """The server's words about this request, without what must be withheld."""
+        talk = self._talk
+        if head is not None and head.asked in (Asked.PARSE, Asked.DESCRIBE):
+            return mask_response(response, talk.surroundings.masking, Speech.PLAIN)  # it is analysed only
+        topics = self._requests.topics_of(head) if head is not None else ()
+        named = self._requests.names_of(head) if head is not None else frozenset()
+        return mask_response(response, talk.surroundings.masking, await talk.speech(topics), named)
 
     async def _ready(self, data: bytes) -> None:
         talk = self._talk
@@ -347,7 +353,7 @@ class Answers:
     # -- at any time
     async def _server_notice(self, data: bytes) -> None:
         talk = self._talk
-        answer = mask_response(data, talk.surroundings.masking, await self._is_sensitive(talk.replies.head))
+        answer = await self._masked(data, talk.replies.head)
         fields = {code: value.decode("utf-8", "replace") for code, value in _core.decode_fields(answer)}
         talk.recorder.add(
             "notice",

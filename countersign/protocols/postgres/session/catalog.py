@@ -7,6 +7,7 @@ import structlog
 
 from countersign.protocols.postgres.errors import TargetRefused
 from countersign.protocols.postgres.masking import Catalog, CatalogColumn, MaskedColumns, TargetMasking, resolve
+from countersign.protocols.postgres.session.code_queries import CASCADES, CHECKED_TYPES, CODE, EVENT_TRIGGERS, OWN_FUNCTIONS
 from countersign.protocols.postgres.session.inquiry import InquiryFailed, fetch, hang_up
 from countersign.protocols.postgres.session.target import Dialer
 
@@ -101,9 +102,14 @@ class TargetCatalog:
                 uses = await fetch(connection, VIEW_USES)
                 types = frozenset(row[0] for row in await fetch(connection, PLAIN_TYPES))
                 inherits = await fetch(connection, INHERITS)
+                code = await fetch(connection, CODE)
+                cascades = await fetch(connection, CASCADES)
+                functions = frozenset(row[0] for row in await fetch(connection, OWN_FUNCTIONS))
+                checked = frozenset(row[0] for row in await fetch(connection, CHECKED_TYPES))
+                has_event_triggers = bool((await fetch(connection, EVENT_TRIGGERS))[0][0])
             finally:
                 await hang_up(connection)
         except (TargetRefused, InquiryFailed) as error:
             log.error("catalog_unavailable", cause=str(error))
             raise CatalogUnavailable("the target's catalog cannot be read, so answers cannot be masked") from error
-        return Catalog(columns, uses, inherits, types)
+        return Catalog(columns, uses, inherits, types, code, cascades, functions, checked, has_event_triggers)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from countersign import _core
@@ -12,9 +12,10 @@ from countersign.model import Review, Session
 from countersign.protocols.postgres import messages
 from countersign.protocols.postgres.codec import Asked, Cursors, Entry, Names, Portal, Prepared, Replies, Running
 from countersign.protocols.postgres.lineage import OutputReading, clean_outputs
-from countersign.protocols.postgres.masking import OutputColumn, TargetMasking, is_tainted, plan_rows
+from countersign.protocols.postgres.masking import OutputColumn, TargetMasking, plan_rows
 from countersign.protocols.postgres.session.catalog import TargetCatalog
 from countersign.protocols.postgres.session.target import TargetConnection
+from countersign.protocols.postgres.speech import Speech, Topic, speech_about
 from countersign.protocols.wire import Wire
 from countersign.recording import Recorder
 
@@ -94,6 +95,8 @@ class Conversation:
     """The transaction status of the last ReadyForQuery: I idle, T in a transaction, E in a failed one."""
     age: int = 0
     """How many commands ran that may have prepared statements without saying so."""
+    late: set[Topic | None] = field(default_factory=set)
+    """What the target may still speak of before this transaction is over."""
     schema_changed: bool = False
     """Something in this transaction may have changed the target's catalog."""
     in_flight: Running | None = None
@@ -162,13 +165,13 @@ class Conversation:
         plan, masked_by = plan_rows(columns, masking, masked, reading)
         return Planned(plan, [column.name for column in columns], masked_by, columns)
 
-    async def is_tainted(self, running: Running) -> bool:
-        """True unless no statement of a command touches a relation that carries masked data."""
+    async def speech(self, spoken_of: Iterable[Topic | None]) -> Speech:
+        """How much of the target's words about these topics may have to be withheld. What was written earlier in the transaction can
+        still speak: a deferred constraint or trigger at any time up to COMMIT, and a cursor WITH HOLD at COMMIT."""
         if not self.surroundings.masking.has_columns:
-            return False
+            return Speech.PLAIN
         masked = await self.surroundings.catalog.masked(set())
-        readings = clean_outputs(running.sql) if running.sql else ()
-        return not readings or any(is_tainted(masked, reading) for reading in readings)
+        return max((speech_about(topic, masked) for topic in (*spoken_of, *self.late)), default=Speech.PLAIN)
 
     async def finish(self, running: Running, *, ok: bool, summary: str, error_code: str = "") -> None:
         """Record what became of a permitted command, once."""
@@ -196,6 +199,7 @@ class Conversation:
         """The server waits for the next request, in this transaction status."""
         self.status = status
         if status == b"I":
+            self.late.clear()
             self.portals.forget()  # no portal of the protocol outlives its transaction
             if self.schema_changed:  # others see the change only now, the reader of the catalog among them
                 self.schema_changed = False

@@ -7,15 +7,25 @@ import time
 
 from countersign import _core
 from countersign.gate import Outcome, digest_of
-from countersign.model import Command, Denial, Permit
+from countersign.model import Command, Denial, Effect, Permit
 from countersign.protocols.postgres import messages
 from countersign.protocols.postgres.codec import Asked, Entry, Learning, Names, Portal, Prepared, Running
 from countersign.protocols.postgres.copying import CopyOut, copies_out
 from countersign.protocols.postgres.errors import ProtocolViolation
 from countersign.protocols.postgres.naming import Use, Verb, uses
-from countersign.protocols.postgres.reading import bind_command, call_command, doubted, may_prepare, query_command, touches_schema
+from countersign.protocols.postgres.reading import (
+    bind_command,
+    call_command,
+    calls_large_object,
+    doubted,
+    may_prepare,
+    query_command,
+    speaks_late,
+    touches_schema,
+)
 from countersign.protocols.postgres.server_texts import mask_response
 from countersign.protocols.postgres.session.conversation import Conversation, SessionHold, ours
+from countersign.protocols.postgres.speech import NOTHING, ONLY_NAMES, Speech, Topic, topics
 from countersign.protocols.wire import WireClosed
 
 EXTENDED = frozenset(b"PBDEC")
@@ -282,7 +292,10 @@ class Requests:
         permit.spend(session_id=self._talk.session.id, digest=digest_of(self._talk.session, command))
         readable = all(statement.kind != "unparsed" for statement in command.statements)
         sql = command.text if readable else ""
-        return Running(permit, command, time.monotonic(), sql, uses(sql) if sql else (), schema_change=touches_schema(command))
+        running = Running(permit, command, time.monotonic(), sql, uses(sql) if sql else (), schema_change=touches_schema(command))
+        if self._talk.surroundings.masking.has_columns and speaks_late(command):
+            self._talk.late.update(set(self._topics(running)) - {NOTHING, ONLY_NAMES})
+        return running
 
     # -- names
     def _known(self, name: bytes) -> Prepared | None:
@@ -320,6 +333,40 @@ class Requests:
             known = self._known(use.name.encode())
             return known.query if known is not None else ""
         return sql
+
+    def topics_of(self, entry: Entry) -> tuple[Topic | None, ...]:
+        """What the target speaks of while it answers a request."""
+        if entry.running is None:
+            return ()
+        found = self._topics(entry.running)
+        at_hand = entry.asked is Asked.QUERY and entry.statement_index < len(found)
+        return (found[entry.statement_index],) if at_hand else found
+
+    def names_of(self, entry: Entry) -> frozenset[str]:
+        """The relations, and the cursor or prepared statement, that a request calls by name."""
+        if entry.running is None:
+            return frozenset()
+        used = entry.running.statements[entry.statement_index :] if entry.asked is Asked.QUERY else entry.running.statements
+        relations = {name for topic in topics(entry.running.sql) if topic is not None for name, _ in topic.touched}
+        return frozenset(relations | {use.name for use in used[:1]})
+
+    def _topics(self, running: Running) -> tuple[Topic | None, ...]:
+        """One a statement, or one that is not known."""
+        if any(statement.kind == "FunctionCall" for statement in running.command.statements):
+            return (NOTHING if calls_large_object(running.command) else None,)
+        found = topics(running.sql)
+        if len(running.statements) == len(found):
+            found = tuple(self._topic(use, topic) for use, topic in zip(running.statements, found, strict=True))
+        return found or (None,)
+
+    def _topic(self, use: Use, topic: Topic | None) -> Topic | None:
+        """FETCH and EXECUTE are about the statement that they name."""
+        if use.verb not in (Verb.FETCH, Verb.EXECUTE):
+            return topic
+        if not use.effects <= {Effect.READ, Effect.SESSION}:
+            return None
+        behind = topics(self.source_of(use, ""))
+        return behind[0] if len(behind) == 1 else None
 
     async def _verify_executed(self, sql: bytes) -> None:
         """Before an EXECUTE is read, see that its statement is still the one that it was."""
@@ -407,7 +454,7 @@ class Requests:
         summary = "the server refuses to describe the rows of this COPY"
         if is_simple:
             error = messages.error_response("42P01", summary) if answer[:1] != b"E" else answer
-            masked = mask_response(error, talk.surroundings.masking, False)
+            masked = mask_response(error, talk.surroundings.masking, Speech.PLAIN)  # it was analysed only
             talk.to_client(masked + messages.message(b"Z", talk.status))
         await talk.finish(running, ok=False, summary=summary)
 
