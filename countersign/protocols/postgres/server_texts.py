@@ -17,8 +17,14 @@ NAMES_OBJECTS = frozenset({b"aclcheck_error", b"CreatePortal", b"EvaluateParams"
 NAMES_WHAT_IT_SEEKS = frozenset({b"RangeVarGetRelidExtended", b"FetchPreparedStatement", b"PerformPortalFetch"})
 """Routines whose messages name, in quotes, what does not exist. ``'...'::regclass`` comes to the first of them too."""
 
-SAYS_NOTHING_OF_ROWS = frozenset({b"ProcessInterrupts", b"DeadLockReport", b"CreateExtension"})
-"""Routines that speak of the server's state, whoever's code is running. No code of users' own can pretend to be one: RAISE and its like
+SAYS_NOTHING_OF_ROWS = frozenset(
+    b"""
+    ProcessInterrupts DeadLockReport CreateExtension BeginTransactionBlock EndTransactionBlock UserAbortTransactionBlock
+    PreventInTransactionBlock PreventCommandIfReadOnly exec_simple_query exec_parse_message exec_bind_message exec_execute_message
+    exec_describe_statement_message exec_describe_portal_message
+    """.split()
+)
+"""Routines that speak of the server's state and of the protocol, whoever's code is running. No code of users' own can pretend to be one: RAISE and its like
 name the routine of their language."""
 
 FIXED = frozenset({b"division by zero", b"smallint out of range", b"integer out of range", b"bigint out of range"})

@@ -100,10 +100,10 @@ def restored_is_whole(twins, tmp_path, database, archive, *, parallel):
 def test_a_plain_dump_runs_through_psql(filled, tmp_path):
     dump_file(filled, filled.through, file := tmp_path / "plain.sql")
     filled.create_database("back_plain")
-    done = filled.run(
-        filled.through.of("back_plain"), "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-1", "-f", file
-    )
-    assert (done.status, done.text) == (0, "")
+    words = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-1", "-f", file]
+    direct, done = (filled.run(address.of("back_plain"), "psql", *words) for address in (filled.direct, filled.through))
+    assert done == direct  # a dump with large objects has transactions of its own, of which the server warns inside -1
+    assert done.status == 0, done.text
     before = dump_file(filled, filled.behind, tmp_path / "before")
     assert dump_file(filled, filled.behind.of("back_plain"), tmp_path / "after") == before
 
