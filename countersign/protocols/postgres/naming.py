@@ -108,5 +108,5 @@ def _forget_locations(message: Any) -> None:
         if descriptor.message_type is not None:
             for item in value if descriptor.is_repeated else (value,):
                 _forget_locations(item)
-        elif descriptor.name.endswith("location") or descriptor.name in ("list_start", "list_end"):
+        elif descriptor.name.endswith(("location", "list_start", "list_end")):
             message.ClearField(descriptor.name)
