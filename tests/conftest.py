@@ -2,6 +2,8 @@
 
 import json
 import os
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -169,6 +171,40 @@ class InBackground:
         return self
 
 
+class Wire:
+    """The socket below a connection that psycopg has brought through authentication."""
+
+    def __init__(self, connection: "psycopg.Connection[Any]") -> None:
+        self._socket = socket.socket(fileno=os.dup(connection.fileno()))
+        self._socket.settimeout(10)
+        self._buffer = b""
+
+    def send(self, data: bytes) -> None:
+        self._socket.setblocking(True)
+        self._socket.settimeout(10)
+        self._socket.sendall(data)
+
+    def receive(self) -> tuple[str, bytes]:
+        """The next message, or ('', b'') at the end of the stream."""
+        while len(self._buffer) < 5 or len(self._buffer) < 1 + struct.unpack(">I", self._buffer[1:5])[0]:
+            data = self._socket.recv(65536)
+            if not data:
+                return "", b""
+            self._buffer += data
+        length = 1 + struct.unpack(">I", self._buffer[1:5])[0]
+        taken, self._buffer = self._buffer[:length], self._buffer[length:]
+        return chr(taken[0]), taken[5:]
+
+    def until_ready(self) -> list[tuple[str, bytes]]:
+        found: list[tuple[str, bytes]] = []
+        while not found or found[-1][0] not in ("Z", ""):
+            found.append(self.receive())
+        return found
+
+    def close(self) -> None:
+        self._socket.close()
+
+
 @pytest.fixture(scope="session")
 def database() -> Iterator[DemoDatabase]:
     with DemoDatabase() as server:
@@ -218,3 +254,8 @@ def in_background() -> type[InBackground]:
 @pytest.fixture
 def eventually() -> Callable[..., Any]:
     return wait_for
+
+
+@pytest.fixture
+def wire() -> type[Wire]:
+    return Wire

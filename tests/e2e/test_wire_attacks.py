@@ -1,6 +1,5 @@
 """An authenticated client that does not play by the rules: every answer is an error, nothing reaches the target, the gateway lives."""
 
-import os
 import socket
 import struct
 
@@ -15,44 +14,10 @@ SYNC = message(b"S")
 BIND = message(b"B", b"\0nowhere\0\0\0\0\0\0\0")
 
 
-class Raw:
-    """The socket below a connection that psycopg has brought through authentication."""
-
-    def __init__(self, connection):
-        self._socket = socket.socket(fileno=os.dup(connection.fileno()))
-        self._socket.settimeout(10)
-        self._buffer = b""
-
-    def send(self, data: bytes) -> None:
-        self._socket.setblocking(True)
-        self._socket.settimeout(10)
-        self._socket.sendall(data)
-
-    def receive(self) -> tuple[str, bytes]:
-        """The next message, or ('', b'') at the end of the stream."""
-        while len(self._buffer) < 5 or len(self._buffer) < 1 + struct.unpack(">I", self._buffer[1:5])[0]:
-            data = self._socket.recv(65536)
-            if not data:
-                return "", b""
-            self._buffer += data
-        length = 1 + struct.unpack(">I", self._buffer[1:5])[0]
-        taken, self._buffer = self._buffer[:length], self._buffer[length:]
-        return chr(taken[0]), taken[5:]
-
-    def until_ready(self) -> list[tuple[str, bytes]]:
-        found = []
-        while not found or found[-1][0] not in ("Z", ""):
-            found.append(self.receive())
-        return found
-
-    def close(self) -> None:
-        self._socket.close()
-
-
 @pytest.fixture
-def raw(gateway):
+def raw(gateway, wire):
     with gateway.connect() as connection:
-        made = Raw(connection)
+        made = wire(connection)
         yield made
         made.close()
     with gateway.connect() as connection:
@@ -121,9 +86,9 @@ def test_i3_text_that_is_not_utf8_is_held(raw, gateway):
     assert "E" in [kind for kind, _ in raw.until_ready()]
 
 
-def test_an_unread_flood_behind_a_held_command_does_not_hide_that_the_client_left(gateway, eventually):
+def test_an_unread_flood_behind_a_held_command_does_not_hide_that_the_client_left(gateway, wire, eventually):
     connection = gateway.connect()
-    raw = Raw(connection)
+    raw = wire(connection)
     raw.send(message(b"Q", b"DELETE FROM orders\0"))
     review = gateway.pending()
     raw._socket.settimeout(2)

@@ -89,7 +89,7 @@ class Answers:
         if head.heard is not None:
             head.heard(data)
         if kind == ord("Z"):
-            self._talk.status = data[5:6]
+            self._talk.is_ready(data[5:6])
         if kind in head.ends_with:
             self._talk.replies.answered()
             self._talk.next_rows()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from countersign import _core
@@ -45,10 +45,12 @@ class Planned:
 
 
 class SessionHold:
-    """The client's side of one hold: notices go out at once, and the client's or the target's leaving ends it (implements ``gate.Hold``)."""
+    """The client's side of one hold: notices go out at once, and the client's or the target's leaving ends it (implements ``gate.Hold``).
+    ``on_held`` is awaited once the client has been told."""
 
-    def __init__(self, conversation: "Conversation") -> None:
+    def __init__(self, conversation: "Conversation", on_held: Callable[[], Awaitable[None]]) -> None:
         self._conversation = conversation
+        self._on_held = on_held
         self.cancelled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def cancel(self, why: str) -> None:
@@ -60,6 +62,7 @@ class SessionHold:
         """Tell the client at once."""
         self._conversation.recorder.add("held", review_id=review.id, rule=review.rule)
         self._notice(review, f"held for review {review.id}: a human must approve exactly this command")
+        await self._on_held()
 
     async def still_held(self, review: Review) -> None:
         """Tell it again."""
@@ -93,6 +96,9 @@ class Conversation:
     copying_in: bool = False
     status: bytes = b"I"
     """The transaction status of the last ReadyForQuery: I idle, T in a transaction, E in a failed one."""
+    opening: list[Running] | None = field(default_factory=list)
+    """The commands that have begun this transaction, while they can be repeated unseen: none where nothing has run since the server was
+    idle, None where something has run that cannot be repeated."""
     age: int = 0
     """How many commands ran that may have prepared statements without saying so."""
     late: set[Topic | None] = field(default_factory=set)
@@ -200,6 +206,7 @@ class Conversation:
         self.status = status
         if status == b"I":
             self.late.clear()
+            self.opening = []
             self.portals.forget()  # no portal of the protocol outlives its transaction
             if self.schema_changed:  # others see the change only now, the reader of the catalog among them
                 self.schema_changed = False

@@ -25,6 +25,7 @@ from countersign.protocols.postgres.reading import (
 )
 from countersign.protocols.postgres.server_texts import mask_response
 from countersign.protocols.postgres.session.conversation import Conversation, SessionHold, ours
+from countersign.protocols.postgres.session.transactions import Transactions
 from countersign.protocols.postgres.speech import NOTHING, ONLY_NAMES, Speech, Topic, topics
 from countersign.protocols.wire import WireClosed
 
@@ -43,6 +44,7 @@ class Requests:
 
     def __init__(self, conversation: Conversation) -> None:
         self._talk = conversation
+        self._transactions = Transactions(conversation)
         self._our_name = f"countersign_{conversation.session.id}".encode()
         self._piece_goes_on = False
         self.parked = False
@@ -249,7 +251,7 @@ class Requests:
             return await talk.surroundings.gate.refuse(talk.session, command, problem)
         if not command.is_plain_read:
             await talk.settle()
-        talk.hold = hold = SessionHold(talk)
+        talk.hold = hold = SessionHold(talk, self._transactions.give_back)
         if talk.client.gone.done():
             hold.cancel("the client left")
         try:
@@ -258,8 +260,24 @@ class Requests:
             talk.hold = None
         if isinstance(answer, Permit) and (talk.client.gone.done() or hold.cancelled.done()):
             answer = await self._taken_back(answer, hold)
+        answer = await self._made_ready(answer)
         self._record_decision(answer)
         return answer
+
+    async def _made_ready(self, answer: Permit | Denial) -> Permit | Denial:
+        """Bring the target to where the answer is given, or deny. Raises ``WireClosed`` where the client left meanwhile (I4)."""
+        talk = self._talk
+        problem = await self._transactions.take_up()
+        if not isinstance(answer, Permit):
+            return answer
+        if talk.client.gone.done():
+            problem = "the client left"
+        if not problem:
+            return answer
+        await talk.surroundings.gate.finished(talk.session, answer, Outcome(False, f"not run: {problem}", 0.0))
+        if talk.client.gone.done():
+            raise WireClosed(problem)
+        return Denial(answer.command_id, f"not run: {problem}", review_id=answer.review_id)
 
     async def _taken_back(self, permit: Permit, hold: SessionHold) -> Denial:
         """A permitted command that is not to run after all: its client has cancelled it meanwhile. Raises ``WireClosed`` where one of
@@ -295,6 +313,7 @@ class Requests:
         running = Running(permit, command, time.monotonic(), sql, uses(sql) if sql else (), schema_change=touches_schema(command))
         if self._talk.surroundings.masking.has_columns and speaks_late(command):
             self._talk.late.update(set(self._topics(running)) - {NOTHING, ONLY_NAMES})
+        self._transactions.spent(running)
         return running
 
     # -- names

@@ -178,6 +178,7 @@ class Steady:
         answer = _core.Answer(steps, known.learning.description, shown, known.plan, MESSAGE_LIMIT_BYTES)
         self._now = InFlight(known, running, answer, entries)
         talk.in_flight = running
+        talk.opening = None
         talk.target.wire.send(forward)
         talk.target.wire.flush()
 
