@@ -72,6 +72,10 @@ class Cursors:
         """The cursor's statement, '' where it is not known."""
         return self._queries.get(name, "")
 
+    def is_known(self, name: str) -> bool:
+        """True where SQL has declared it, and nothing says that it is closed."""
+        return name in self._queries
+
     def declared(self, name: str, query: str) -> None:
         """The server did DECLARE it."""
         self._queries[name] = query

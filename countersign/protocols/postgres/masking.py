@@ -7,7 +7,7 @@ that no masked column is in it. What cannot be resolved is masked.
 
 import fnmatch
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from countersign._core import Masker, RowPlan
 from countersign.masking import MaskRule
@@ -102,6 +102,18 @@ class Catalog:
     own_functions: frozenset[str] = frozenset()
     checked_types: frozenset[str] = frozenset()
     has_event_triggers: bool = False
+
+    def with_changes(self, changes: "Catalog") -> "Catalog":
+        """What a transaction sees that has made these changes. Whatever was, stays beside it: a relation that is renamed or a column
+        that is dropped goes on being masked as it was until the change is committed. Of ``changes``, ``plain_types`` are those that
+        are plain no more."""
+        return replace(
+            self,
+            columns=self.columns + changes.columns,
+            view_uses=self.view_uses + changes.view_uses,
+            inherits=self.inherits + changes.inherits,
+            plain_types=self.plain_types - changes.plain_types,
+        )
 
 
 def resolve(catalog: Catalog, rules: Sequence[MaskRule]) -> MaskedColumns:

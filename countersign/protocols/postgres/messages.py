@@ -115,6 +115,11 @@ def close_statement(name: bytes) -> bytes:
     return message(b"C", b"S" + name + b"\0")
 
 
+def close_portal(name: bytes) -> bytes:
+    """A Close of a portal."""
+    return message(b"C", b"P" + name + b"\0")
+
+
 def bind_texts(portal: bytes, statement: bytes, values: Sequence[bytes]) -> bytes:
     """A Bind with text parameters, asking for text."""
     parameters = b"".join(struct.pack(">i", len(value)) + value for value in values)

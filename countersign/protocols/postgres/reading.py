@@ -170,6 +170,11 @@ def touches_schema(command: Command) -> bool:
     return not command.effects <= {Effect.READ, Effect.SESSION, Effect.WRITE}
 
 
+def makes_relations(command: Command) -> bool:
+    """True where there may be relations afterwards that only its transaction sees."""
+    return not command.effects.isdisjoint({Effect.DDL, Effect.UNKNOWN})
+
+
 def may_prepare(command: Command) -> bool:
     """True where a command can prepare or drop statements, or open cursors, without its text saying so."""
     return Effect.UNKNOWN in command.effects

@@ -7,6 +7,7 @@ from countersign.protocols.postgres.codec import Asked, Entry, Portal, Prepared,
 from countersign.protocols.postgres.errors import ProtocolViolation
 from countersign.protocols.postgres.masking import FIRST_USER_OID
 from countersign.protocols.postgres.naming import Use, Verb
+from countersign.protocols.postgres.reading import makes_relations
 from countersign.protocols.postgres.server_texts import mask_response
 from countersign.protocols.postgres.session.conversation import ROWS_RECORDED, Conversation, record_rows
 from countersign.protocols.postgres.session.requests import Requests
@@ -213,6 +214,7 @@ class Answers:
         talk = self._talk
         if running.schema_change:
             talk.schema_changed = True
+            talk.changes_unseen |= makes_relations(running.command)
             talk.surroundings.catalog.expire()
         if index < len(running.statements):
             self._name(running, running.statements[index])

@@ -1,7 +1,9 @@
 """Reads from a target's catalog what masking must know, on a connection of its own."""
 
 import asyncio
+import json
 import time
+from collections.abc import Sequence
 
 import structlog
 
@@ -44,6 +46,37 @@ PLAIN_TYPES = """
 multirange in it, and only superusers can make functions in it."""
 INHERITS = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits"
 
+OWN_COLUMNS = b"""
+    SELECT pg_catalog.json_build_array(a.attrelid, a.attnum, n.nspname, c.relname, a.attname, a.attgenerated OPERATOR(pg_catalog.<>) '')
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
+    JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+    WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
+      AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f}'::pg_catalog."char"[])
+      AND (pg_catalog.age(c.xmin) OPERATOR(pg_catalog.<=) 0 OR pg_catalog.age(a.xmin) OPERATOR(pg_catalog.<=) 0)
+"""
+OWN_VIEW_USES = b"""
+    SELECT pg_catalog.json_build_array(r.ev_class, d.refobjid, d.refobjsubid)
+    FROM pg_catalog.pg_depend d
+    JOIN pg_catalog.pg_rewrite r ON r.oid OPERATOR(pg_catalog.=) d.objid
+    WHERE d.classid OPERATOR(pg_catalog.=) 2618 AND d.refclassid OPERATOR(pg_catalog.=) 1259
+      AND d.refobjid OPERATOR(pg_catalog.<>) r.ev_class AND pg_catalog.age(d.xmin) OPERATOR(pg_catalog.<=) 0
+"""
+OWN_INHERITS = b"""
+    SELECT pg_catalog.json_build_array(inhrelid, inhparent)
+    FROM pg_catalog.pg_inherits i
+    WHERE pg_catalog.age(i.xmin) OPERATOR(pg_catalog.<=) 0
+"""
+OWN_CASTS = b"""
+    SELECT pg_catalog.json_build_array(t.typname)
+    FROM pg_catalog.pg_type t
+    JOIN pg_catalog.pg_cast c ON t.oid OPERATOR(pg_catalog.=) c.castsource OR t.oid OPERATOR(pg_catalog.=) c.casttarget
+    WHERE pg_catalog.age(c.xmin) OPERATOR(pg_catalog.<=) 0
+"""
+OWN_CHANGES = (OWN_COLUMNS, OWN_VIEW_USES, OWN_INHERITS, OWN_CASTS)
+"""What a transaction has made and only it can see: rows as young as itself. They are asked for on the client's connection, so that no
+name in them is looked up along a search_path of the client's making."""
+
 FRESH_S = 30.0
 RELOAD_AT_MOST_EVERY_S = 1.0
 
@@ -59,6 +92,7 @@ class TargetCatalog:
         self._dialer = dialer
         self._database = database
         self._masking = masking
+        self._catalog = Catalog([])
         self._masked: MaskedColumns | None = None
         self._loaded_s = 0.0
         self.generation = 0
@@ -74,10 +108,15 @@ class TargetCatalog:
             if self._masked is None or not self._is_enough(table_oids):
                 age = time.monotonic() - self._loaded_s
                 if self._masked is None or age > RELOAD_AT_MOST_EVERY_S:
-                    self._masked = resolve(await self._load(), self._masking.rules)
+                    self._catalog = await self._load()
+                    self._masked = resolve(self._catalog, self._masking.rules)
                     self._loaded_s = time.monotonic()
                     self.generation += 1
             return self._masked
+
+    def masked_with(self, changes: Catalog) -> MaskedColumns:
+        """What is masked for a transaction that has made these changes, by the last reading."""
+        return resolve(self._catalog.with_changes(changes), self._masking.rules)
 
     def expire(self) -> None:
         """The target's schema may have changed: read it again before the next answer."""
@@ -113,3 +152,14 @@ class TargetCatalog:
             log.error("catalog_unavailable", cause=str(error))
             raise CatalogUnavailable("the target's catalog cannot be read, so answers cannot be masked") from error
         return Catalog(columns, uses, inherits, types, code, cascades, functions, checked, has_event_triggers)
+
+
+def read_changes(answers: Sequence[Sequence[bytes]]) -> Catalog:
+    """What the four ``OWN_CHANGES`` answered. Raises ``ValueError``."""
+    columns, uses, inherits, types = ([json.loads(row) for row in rows] for rows in answers)
+    return Catalog(
+        [CatalogColumn(int(oid), int(number), *names) for oid, number, *names in columns],
+        [(int(view), int(used), int(attribute)) for view, used, attribute in uses],
+        [(int(child), int(parent)) for child, parent in inherits],
+        frozenset(name for (name,) in types),
+    )

@@ -12,7 +12,7 @@ from countersign.model import Review, Session
 from countersign.protocols.postgres import messages
 from countersign.protocols.postgres.codec import Asked, Cursors, Entry, Names, Portal, Prepared, Replies, Running
 from countersign.protocols.postgres.lineage import OutputReading, clean_outputs
-from countersign.protocols.postgres.masking import OutputColumn, TargetMasking, plan_rows
+from countersign.protocols.postgres.masking import Catalog, MaskedColumns, OutputColumn, TargetMasking, plan_rows
 from countersign.protocols.postgres.session.catalog import TargetCatalog
 from countersign.protocols.postgres.session.target import TargetConnection
 from countersign.protocols.postgres.speech import Speech, Topic, speech_about
@@ -105,6 +105,12 @@ class Conversation:
     """What the target may still speak of before this transaction is over."""
     schema_changed: bool = False
     """Something in this transaction may have changed the target's catalog."""
+    changes_unseen: bool = False
+    """Something in this transaction may have made relations that the gateway has not asked for."""
+    changes: Catalog | None = None
+    """What this transaction has done to the catalog, as far as it is known."""
+    own: tuple[int, MaskedColumns] | None = None
+    """What is masked in the eyes of this transaction, and the generation of the target's catalog that this was made of."""
     in_flight: Running | None = None
     """The command that the steady state has on its way."""
     failure: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -156,6 +162,16 @@ class Conversation:
         self.target.wire.send(data if entries[-1].ends_with == b"Z" else data + messages.FLUSH)
         await self.wait(lambda: entries[-1] not in self.replies.queue)
 
+    async def masked(self, table_oids: set[int]) -> MaskedColumns:
+        """What is masked, as this session sees the catalog. Raises ``CatalogUnavailable``."""
+        catalog, changes = self.surroundings.catalog, self.changes
+        if changes is None:
+            return await catalog.masked(table_oids)
+        await catalog.masked(table_oids - {column.table_oid for column in changes.columns})
+        if self.own is None or self.own[0] != catalog.generation:
+            self.own = (catalog.generation, catalog.masked_with(changes))
+        return self.own[1]
+
     async def plan(self, description: bytes, reading_of: str, *, binary: bool | None = None) -> Planned:
         """The plan for rows with this RowDescription. ``reading_of``: the statement they come from, '' where that is not known."""
         fields = _core.decode_row_description(description)
@@ -166,7 +182,7 @@ class Conversation:
         masked = None
         reading: OutputReading | None = None
         if masking.has_columns:
-            masked = await self.surroundings.catalog.masked({column.table_oid for column in columns if column.table_oid})
+            masked = await self.masked({column.table_oid for column in columns if column.table_oid})
             reading = next(iter(clean_outputs(reading_of)), None) if reading_of else None
         plan, masked_by = plan_rows(columns, masking, masked, reading)
         return Planned(plan, [column.name for column in columns], masked_by, columns)
@@ -209,7 +225,8 @@ class Conversation:
             self.opening = []
             self.portals.forget()  # no portal of the protocol outlives its transaction
             if self.schema_changed:  # others see the change only now, the reader of the catalog among them
-                self.schema_changed = False
+                self.schema_changed = self.changes_unseen = False
+                self.changes = self.own = None
                 self.surroundings.catalog.expire()
         self.recorder.flush()
 

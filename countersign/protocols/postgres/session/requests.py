@@ -18,12 +18,14 @@ from countersign.protocols.postgres.reading import (
     call_command,
     calls_large_object,
     doubted,
+    makes_relations,
     may_prepare,
     query_command,
     speaks_late,
     touches_schema,
 )
 from countersign.protocols.postgres.server_texts import mask_response
+from countersign.protocols.postgres.session.catalog import OWN_CHANGES, read_changes
 from countersign.protocols.postgres.session.conversation import Conversation, SessionHold, ours
 from countersign.protocols.postgres.session.transactions import Transactions
 from countersign.protocols.postgres.speech import NOTHING, ONLY_NAMES, Speech, Topic, topics
@@ -33,6 +35,8 @@ EXTENDED = frozenset(b"PBDEC")
 SIMPLE = frozenset(b"QF")
 COPY_IN = frozenset(b"dcf")
 CONTINUED = 0
+ROWS_ASKED = 1 << 20
+"""More than one message of the gateway's own queries ever holds."""
 LONGEST_NAME = 63
 """Bytes of a name that the server tells apart (NAMEDATALEN - 1)."""
 
@@ -118,6 +122,7 @@ class Requests:
         talk = self._talk
         sql = _core.decode_query(raw)
         await self._verify_executed(sql)
+        await self._see_own_changes()
         command = query_command(raw, sql, self._grammar_agrees(), self._known)
         answer = await self._judge(command)
         talk.statements.forget(b"")  # a simple Query destroys the unnamed statement and portal
@@ -159,14 +164,13 @@ class Requests:
         portal_name, statement, formats, values, _ = _core.decode_bind(raw)
         prepared = talk.statements.get(statement)
         if prepared is None:
-            self._refuse_extended(
-                Denial("", f"Countersign does not know the prepared statement {_shown(statement)}", hint="Prepare it again.")
-            )
+            await self._unknown_statement(raw, portal_name, statement)
             return
         if self._is_too_long(portal_name):
             return
         is_certain = await self._verify(statement, prepared)
         await self._verify_executed(prepared.sql)
+        await self._see_own_changes()
         command = bind_command(prepared, raw, formats, values, self._grammar_agrees(), self._known)
         if not is_certain:
             command = doubted(command, _shown(statement))
@@ -200,10 +204,43 @@ class Requests:
         name, _ = _core.decode_execute(raw)
         portal = self._talk.portals.get(name)
         if portal is None:
-            hint = "Bind it, or use FETCH."
-            self._refuse_extended(Denial("", f"Countersign does not know the portal {_shown(name)}", hint=hint))
+            self._unknown_portal(raw, name)
             return
         self._talk.forward(raw, Entry(Asked.EXECUTE, name=name, portal=portal, running=portal.running))
+
+    async def _unknown_statement(self, raw: bytes, portal: bytes, name: bytes) -> None:
+        """Nothing that the gateway knows of has this name. If the server knows nothing either, its own words are the best answer."""
+        talk = self._talk
+        if len(name) > LONGEST_NAME or (talk.age and name and await self._is_held(name)):
+            hint = "Prepare it again."
+            self._refuse_extended(Denial("", f"Countersign does not know the prepared statement {_shown(name)}", hint=hint))
+        elif not talk.skipping:
+            self._fail_extended(messages.close_statement(name), raw, Entry(Asked.BIND, name=portal))
+
+    async def _is_held(self, name: bytes) -> bool:
+        """True unless the server says that it has no such statement; a command that was not understood may have prepared one."""
+        talk = self._talk
+        await talk.settle()
+        if talk.skipping or talk.status == b"E":
+            return True
+        (texts,) = await self._ask((PREPARED_TEXT, [name]))
+        return bool(texts) or talk.skipping or talk.status == b"E"
+
+    def _unknown_portal(self, raw: bytes, name: bytes) -> None:
+        """The same of a portal, which SQL's DECLARE makes too."""
+        talk = self._talk
+        if len(name) > LONGEST_NAME or (name and (talk.age or talk.cursors.is_known(name.decode("utf-8", "replace")))):
+            hint = "Bind it, or use FETCH."
+            self._refuse_extended(Denial("", f"Countersign does not know the portal {_shown(name)}", hint=hint))
+        else:
+            self._fail_extended(messages.close_portal(name), raw, Entry(Asked.EXECUTE, name=name))
+
+    def _fail_extended(self, close: bytes, raw: bytes, entry: Entry) -> None:
+        """Forward a message that is bound to fail: a Close ahead of it sees to that, whatever the server has under the name."""
+        talk = self._talk
+        talk.skipping = True
+        talk.forward(close, ours(b"3"))
+        talk.forward(raw + messages.FLUSH, entry)
 
     def _close(self, raw: bytes) -> None:
         kind, name = _core.decode_describe(raw)
@@ -404,26 +441,43 @@ class Requests:
         await talk.settle()
         if talk.status == b"E" or talk.skipping:
             return True  # the server runs nothing here but what ends the transaction
-        rows: list[bytes] = []
         asked_at = talk.age
-        portal = self._our_name
-        data = (
-            messages.parse(self._our_name, PREPARED_TEXT)
-            + messages.bind_texts(portal, self._our_name, [name])
-            + messages.execute(portal)
-            + messages.message(b"C", b"P" + portal + b"\0")
-            + messages.close_statement(self._our_name)
-        )
-        entries = [ours(b"1"), ours(b"2"), ours(b"C", rows.append), ours(b"3"), ours(b"3")]
-        if talk.segment_closed:
-            data += messages.SYNC
-            entries.append(ours(b"Z"))
-        await talk.ask_ours(data, *entries)
-        texts = [values[0] for row in rows if row[:1] == b"D" for values in _core.decode_rows(row, 1)]
+        (texts,) = await self._ask((PREPARED_TEXT, [name]))
         if texts != [prepared.source] or talk.age != asked_at:
             return False
         prepared.age = asked_at
         return True
+
+    async def _ask(self, *queries: tuple[bytes, list[bytes]]) -> list[list[bytes]]:
+        """The rows, of one column each, of queries of the gateway's own; as far as they came where the segment fails."""
+        talk, name = self._talk, self._our_name
+        heard: list[list[bytes]] = [[] for _ in queries]
+        data, entries = b"", []
+        for (sql, values), rows in zip(queries, heard, strict=True):
+            data += messages.parse(name, sql) + messages.bind_texts(name, name, values) + messages.execute(name)
+            data += messages.close_portal(name) + messages.close_statement(name)
+            entries += [ours(b"1"), ours(b"2"), ours(b"C", rows.append), ours(b"3"), ours(b"3")]
+        if talk.segment_closed:
+            data += messages.SYNC
+            entries.append(ours(b"Z"))
+        await talk.ask_ours(data, *entries)
+        return [
+            [row[0] or b"" for batch in rows if batch[:1] == b"D" for row in _core.decode_rows(batch, ROWS_ASKED)] for rows in heard
+        ]
+
+    async def _see_own_changes(self) -> None:
+        """Relations that this transaction has made are in no other's catalog: ask for them where it is the one to see them."""
+        talk = self._talk
+        if not talk.surroundings.masking.has_columns:
+            return
+        if any(entry.running is not None and makes_relations(entry.running.command) for entry in talk.replies.queue):
+            await talk.settle()
+        if not talk.changes_unseen or talk.skipping or talk.status == b"E" or not self._grammar_agrees():
+            return
+        talk.changes_unseen = False
+        answers = await self._ask(*((sql, []) for sql in OWN_CHANGES))
+        if talk.schema_changed and not talk.skipping and talk.status != b"E":
+            talk.changes, talk.own = read_changes(answers), None
 
     # -- COPY to the client
     async def _plan_copies(self, running: Running, *, is_simple: bool) -> bool:
@@ -450,7 +504,7 @@ class Requests:
         """COPY of a whole relation leaves its generated columns out."""
         talk = self._talk
         fields = _core.decode_row_description(description)
-        masked = await talk.surroundings.catalog.masked({field[1] for field in fields if field[1]})
+        masked = await talk.masked({field[1] for field in fields if field[1]})
         kept = [field for field in fields if (field[1], field[2]) not in masked.generated]
         planned = await talk.plan(messages.row_description(kept), copy.rows_sql, binary=copy.format[0] == "binary")
         return planned.plan

@@ -56,7 +56,13 @@ class Steady:
     def learn(self, running: Running, *, simple: bool) -> None:
         """A plain read was answered: remember how, if the policy's verdict holds for every text of its shape."""
         learning, talk = running.learning, self._talk
-        if learning is None or running.copies or len(running.statements) != 1 or running.statements[0].verb is not Verb.OTHER:
+        if (
+            learning is None
+            or talk.schema_changed
+            or running.copies
+            or len(running.statements) != 1
+            or running.statements[0].verb is not Verb.OTHER
+        ):
             return
         running.learning = None
         standing = talk.surroundings.gate.standing(talk.session, running.command)
@@ -72,7 +78,7 @@ class Steady:
     def from_client(self, data: bytes) -> bool:
         """Forward a request of a known shape."""
         talk = self._talk
-        if self._now is not None or not talk.is_quiet or not _grammar_agrees(talk):
+        if self._now is not None or not talk.is_quiet or talk.schema_changed or not _grammar_agrees(talk):
             return False
         request = _core.steady_request(data)
         if request is None:
