@@ -49,6 +49,17 @@ class Names(Generic[T]):
         """Everything that the server holds."""
         return list(self._held.values())
 
+    def drop(self, name: bytes = b"") -> None:
+        """The server says that it has dropped the name, or, without one, every name."""
+        if name:
+            self._held.pop(name, None)
+        else:
+            self._held.clear()
+
+    def all(self) -> list[T]:
+        """Everything that the server holds or will."""
+        return [*self._held.values(), *(value for value in self._hoped.values() if value is not None)]
+
     def settle(self) -> None:
         """The segment is over: what was not confirmed did not happen."""
         self._hoped.clear()
@@ -100,6 +111,10 @@ class Prepared:
     query: str = ""
     source: bytes = b""
     age: int = 0
+
+    def doubt(self) -> None:
+        """A command is on its way that may drop it or put another in its place."""
+        self.age = -1
 
 
 @dataclass(slots=True, eq=False)

@@ -226,6 +226,10 @@ class Answers:
                 source = running.sql.encode()
                 prepared = Prepared(use.text.encode(), [], source, use.query, source, talk.age)
                 talk.statements.confirm(use.name.encode(), prepared)
+            case Verb.DEALLOCATE:
+                talk.statements.drop(use.name.encode())
+            case Verb.DISCARD:
+                talk.statements.drop()
             case Verb.DECLARE:
                 talk.cursors.declared(use.name, use.query)
             case Verb.CLOSE:

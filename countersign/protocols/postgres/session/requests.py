@@ -162,6 +162,10 @@ class Requests:
     async def _bind(self, raw: bytes) -> None:
         talk = self._talk
         portal_name, statement, formats, values, _ = _core.decode_bind(raw)
+        if talk.statements.get(statement) is None:
+            await talk.settle()  # SQL's PREPARE may be on its way
+        if talk.skipping:
+            return
         prepared = talk.statements.get(statement)
         if prepared is None:
             await self._unknown_statement(raw, portal_name, statement)
@@ -366,10 +370,11 @@ class Requests:
             talk.age += 1
             talk.cursors.forget()
         for use in running.statements:
-            if use.verb in (Verb.PREPARE, Verb.DEALLOCATE):
-                talk.statements.forget(use.name.encode() or None)
-            elif use.verb is Verb.DISCARD:
-                talk.statements.forget()
+            if use.verb in (Verb.PREPARE, Verb.DEALLOCATE, Verb.DISCARD):
+                named = talk.statements.get(use.name.encode())
+                for prepared in talk.statements.all() if not use.name else [named] if named is not None else []:
+                    prepared.doubt()
+            if use.verb is Verb.DISCARD:
                 talk.cursors.forget()
             elif use.verb in (Verb.DECLARE, Verb.CLOSE):
                 talk.cursors.forget(use.name)
