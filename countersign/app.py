@@ -17,7 +17,7 @@ from countersign.gate import Gate
 from countersign.identity import Keys
 from countersign.model import AuditEvent
 from countersign.protocols.postgres.masking import prepare
-from countersign.protocols.postgres.session import PostgresListener
+from countersign.protocols.postgres.session import Lanes, PostgresListener
 from countersign.protocols.postgres.session.listener import Services as SessionServices
 from countersign.reviews.service import ReviewService
 from countersign.store import Database, StoredAuditLog, StoredKeys, StoredReviews, StoredSessions
@@ -125,6 +125,9 @@ class Gateway:
     async def _listen(self, database: Database) -> None:
         hash_key = await database.secret("hash operator")
         gate = Gate(lambda: self.config.policy, self.parts.audit, self.parts.reviews, new_id)
+        lanes = Lanes(database.intake)
+        lanes.start()
+        self._stack.callback(lanes.stop)
         services = SessionServices(
             gate=gate,
             keys=self.parts.keys,
@@ -134,6 +137,7 @@ class Gateway:
             clock=now,
             new_id=new_id,
             review_url=lambda review_id: f"{self.console_url}/#/reviews/{review_id}",
+            lanes=lanes,
         )
         for settings in self.config.targets:
             masking = prepare(self.config.policy.masking_for(settings.target.name), hash_key)

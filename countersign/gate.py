@@ -5,13 +5,14 @@ a ``Denial``. Whatever goes wrong inside is a denial with an id (I8). ``finished
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
-from countersign.audit import AuditLog, AuditUnavailable
+from countersign.audit import AuditLog, canonical
 from countersign.model import (
     Action,
     AuditEvent,
@@ -26,7 +27,7 @@ from countersign.model import (
 from countersign.model.permit import _MINT
 from countersign.policy import Policy
 from countersign.reviews.errors import ReviewConflict
-from countersign.reviews.service import Held, ReviewService, command_json, parameters_json
+from countersign.reviews.service import Held, ReviewService, command_json
 
 log = structlog.get_logger(__name__)
 
@@ -61,16 +62,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is known of every command of one shape in one session: the policy allows it, whatever its constants and parameters are.
+    """The gate's permission for every command of one shape in one session: the policy allows it, whatever its constants and parameters
+    are. It holds while policy and catalog are those that it was given under; whoever changes one of them moves the ``Epoch`` on.
 
-    ``event`` is the audit record's body but for what each command has of its own.
+    ``record`` is the audit record's body in its canonical form, cut where each command has its own: its parameters, text, id and digest.
     """
 
     session: Session
-    policy: Policy
-    verdict: Verdict
     command: Command
-    event: Mapping[str, object]
+    record: tuple[bytes, ...]
 
 
 class Gate:
@@ -104,37 +104,22 @@ class Gate:
             return Denial(command_id, f"Countersign could not judge this command ({command_id}); it was not run")
 
     def standing(self, session: Session, command: Command) -> Standing | None:
-        """Whether later commands of this one's shape may be admitted by ``admit_again``: only plain reads that the policy allows without
-        looking at a command's text."""
+        """The permission for all commands of this one's shape, which the session's lane then records and forwards by itself. Only for plain
+        reads that the policy allows without looking at a command's text."""
         policy = self._policy()
         if not command.is_plain_read or policy.looks_at_text:
             return None
         verdict = policy.decide(session.identity, session.target, session, command)
         if verdict.action is not Action.ALLOW:
             return None
-        return Standing(session, policy, verdict, command, _command_event(session, command, verdict, "", "").body)
+        return Standing(session, command, _open_record(session, command, verdict))
 
-    def admit_again(self, session: Session, standing: Standing, command: Command) -> Permit | None:
-        """A permit for a command of a shape that stands, its record handed to the writer (I1); None where ``admit`` must judge it.
-
-        ``command`` differs from the one that stands in its bytes, text and parameters only: the caller sees to that.
-        """
-        if standing.session is not session or standing.policy is not self._policy() or command.effects != standing.command.effects:
-            return None
-        command_id = self._new_id("cmd")
-        digest = digest_of(session, command)
-        shown: Mapping[str, object] = standing.event["command"]  # type: ignore[assignment]  # as _command_event makes it
-        body = {
-            **standing.event,
-            "command_id": command_id,
-            "digest": digest,
-            "command": {**shown, "text": command.text, "parameters": parameters_json(command)},
-        }
-        try:
-            self._audit.hand_over(AuditEvent("command", body))
-        except AuditUnavailable:
-            return None
-        return _permit(command_id, session, digest)
+    def resumed(self, standing: Standing, command_id: str, digest: str) -> Permit:
+        """The permit of a command that a standing let through and whose outcome the session still has to report. It is spent: the bytes
+        have left."""
+        permit = _permit(command_id, standing.session, digest)
+        permit.spend(session_id=standing.session.id, digest=digest)
+        return permit
 
     async def refuse(self, session: Session, command: Command, message: str) -> Denial:
         """Record and deny what the gateway itself does not let through, whatever the policy says."""
@@ -259,6 +244,13 @@ def _command_event(session: Session, command: Command, verdict: Verdict, command
             "command": command_json(command),
         },
     )
+
+
+def _open_record(session: Session, command: Command, verdict: Verdict) -> tuple[bytes, ...]:
+    hole = secrets.token_hex(16)
+    body = dict(_command_event(session, command, verdict, hole, hole).body)
+    body["command"] = {**command_json(command), "text": hole, "parameters": hole}
+    return tuple(canonical(body).split(f'"{hole}"'.encode()))
 
 
 def _denied_by_rule(command_id: str, verdict: Verdict) -> Denial:

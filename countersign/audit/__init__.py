@@ -5,8 +5,8 @@ reordered or inserted record breaks the chain at a place that ``verify`` names. 
 a log cut off at its end or rewritten whole by somebody who owns the store: keep the head that ``verify`` prints.
 """
 
-from countersign.audit.chain import GENESIS, Encoded, encode, link, seal
+from countersign.audit.chain import GENESIS, Encoded, canonical, encode, link, seal
 from countersign.audit.contract import AuditLog, AuditUnavailable
 from countersign.audit.verify import Verification, verify
 
-__all__ = ["GENESIS", "AuditLog", "AuditUnavailable", "Encoded", "Verification", "encode", "link", "seal", "verify"]
+__all__ = ["GENESIS", "AuditLog", "AuditUnavailable", "Encoded", "Verification", "canonical", "encode", "link", "seal", "verify"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import select
 import ssl
 from collections.abc import Callable
@@ -93,6 +94,11 @@ class Wire(asyncio.Protocol):
         return not isinstance(address, tuple) or address[0].startswith("127.") or address[0] == "::1"
 
     @property
+    def is_secure(self) -> bool:
+        """True inside TLS."""
+        return self._tls is not None
+
+    @property
     def buffered_bytes(self) -> int:
         """How much waits to be received."""
         return self._size
@@ -145,6 +151,28 @@ class Wire(asyncio.Protocol):
                 self._leave()
             data = self._tls.outgoing()
         self._write(data)
+
+    def lend(self) -> int | None:
+        """A descriptor of the socket's own for somebody else to read and write by, while this wire rests until ``take_back``. None where
+        bytes wait on either way, or go through TLS, which only this wire can speak."""
+        transport = self._open_transport()
+        waits = self._chunks or self._outgoing or self._paused or transport.get_write_buffer_size() or transport.is_closing()
+        if waits or self.gone.done() or self.is_secure:
+            return None
+        transport.pause_reading()
+        return os.dup(transport.get_extra_info("socket").fileno())
+
+    def take_back(self, received: bytes, unsent: bytes) -> None:
+        """Go on where whoever borrowed the socket stopped: with what they read and did not use, and what they could not send."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if unsent:
+            self._transport.write(unsent)
+        self.unread(received)
+        if self._size < self._limit_bytes:
+            self._transport.resume_reading()
+        else:
+            self._pause()
 
     async def drain(self) -> None:
         """Wait while the peer is slow. Raises ``WireClosed`` where it is gone."""

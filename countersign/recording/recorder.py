@@ -49,11 +49,27 @@ class Recorder:
     def add(self, kind: str, **fields: object) -> None:
         """Add an event. Raises ``RecordingFailed``."""
         event = {"t": round(self._monotonic() - self._start, 6), "type": kind, **fields}
-        line = orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
-        self._pending.append(line)
-        self._pending_bytes += len(line)
+        self.add_encoded(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
+
+    def add_encoded(self, lines: bytes) -> None:
+        """Add whole events that are encoded already, with their times. Raises ``RecordingFailed``."""
+        self._pending.append(lines)
+        self._pending_bytes += len(lines)
         if self._pending_bytes >= FLUSH_BYTES:
             self._write()
+
+    @property
+    def age_us(self) -> int:
+        """Microseconds since the recording began."""
+        return int((self._monotonic() - self._start) * 1_000_000)
+
+    def lend(self) -> int:
+        """A descriptor of the recording's own, at whose end others may write. Raises ``RecordingFailed``."""
+        self._write()
+        try:
+            return os.dup(self._file)
+        except OSError as error:
+            raise RecordingFailed(f"the recording cannot be shared: {error.strerror}") from error
 
     def flush(self) -> None:
         """Have what is pending written within ``FLUSH_S``. Raises ``RecordingFailed`` where it could not be lately."""

@@ -21,6 +21,7 @@ import structlog
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from countersign._core import Intake
 from countersign.audit import GENESIS, AuditUnavailable, Encoded, encode, seal
 from countersign.model import AuditEvent
 from countersign.model.clock import Clock, to_text
@@ -36,6 +37,7 @@ BACKLOG = 20_000
 GATHER_S = 0.01
 """How long work that nobody waits for lets more come. With the commit itself it must stay well below the 50 ms of I1."""
 RETRY_S = 0.2
+IDLE_S = 60.0
 ROWS_A_STATEMENT = 64
 """Also bounds how long the writer keeps the event loop from the interpreter's lock: less than a millisecond."""
 
@@ -99,8 +101,11 @@ class Database:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
+        self.intake = Intake(BACKLOG // 2)
+        """Where everything waits in order. Whoever has records ready encoded puts them there; the rest takes a turn for what is in the
+        queue beside it. Half of the backlog makes those wait who can."""
         self._queue: deque[Waiting] = deque()
-        self._filled = threading.Event()
+        self._kept: list[Waiting] = []
         self._urgent = threading.Event()
         self._closing = threading.Event()
         self._failure = ""
@@ -134,7 +139,7 @@ class Database:
             # Let one job through so that the store can prove itself well again, and refuse this one.
             self._put((lambda _: None, None))
             raise StoreError(f"the store does not take writes: {self._failure}")
-        if len(self._queue) > BACKLOG:
+        if len(self.intake) > BACKLOG:
             raise StoreError("the store is too far behind")
         self._put((work, None))
 
@@ -149,9 +154,8 @@ class Database:
 
     def _put(self, waiting: Waiting) -> None:
         self._queue.append(waiting)
-        if not self._filled.is_set():
-            self._filled.set()
-        if (waiting[1] is not None or len(self._queue) > BATCH) and not self._urgent.is_set():
+        self.intake.put_turn()
+        if (waiting[1] is not None or len(self.intake) > BATCH) and not self._urgent.is_set():
             self._urgent.set()
 
     async def read(self, query: Callable[[Connection], T]) -> T:
@@ -183,7 +187,7 @@ class Database:
         """Write what is waiting and close the file."""
         self._closing.set()
         self._urgent.set()
-        self._filled.set()
+        self.intake.ring()
         self._thread.join()
         self._engine.dispose()
 
@@ -191,19 +195,23 @@ class Database:
     def _run(self) -> None:
         closing = False
         while not closing:
-            self._filled.wait()
+            self.intake.wait(IDLE_S)
             self._urgent.wait(GATHER_S)
             closing = self._closing.is_set()
-            # Cleared ahead of the look into the queue: what is put in behind it rings again.
-            self._filled.clear()
             self._urgent.clear()
-            for _ in range(0, len(self._queue), BATCH):
-                batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]
+            for _ in range(0, len(self._kept) + len(self.intake), BATCH):
+                batch = self._next_batch()
                 if not self._commit(batch):
                     self._keep(batch, closing)
                     break
         if self._raw is not None:
             self._raw.close()
+
+    def _next_batch(self) -> list[Waiting]:
+        batch, self._kept = self._kept, []
+        for item in self.intake.take(max(BATCH - len(batch), 1)):
+            batch.append(self._queue.popleft() if item is None else (Encoded(*item), None))
+        return batch
 
     def _commit(self, batch: list[Waiting]) -> bool:
         try:
@@ -211,10 +219,13 @@ class Database:
             results = self._commit_records(records, batch) if len(records) == len(batch) else self._commit_jobs(batch)
         except Exception as error:  # whatever broke the commit broke all the work of the batch
             self._failure = _cause(error)
+            self.intake.set_accepts(False)
             failure = StoreError(f"the store does not take writes: {self._failure}")
             _tell([(future, None, failure) for _, future in batch if future is not None])
             return False
-        self._failure = ""
+        if self._failure:
+            self._failure = ""
+            self.intake.set_accepts(True)
         _tell(results)
         return True
 
@@ -245,9 +256,9 @@ class Database:
         if closing:
             log.error("audit_records_lost", records=len(kept), cause=self._failure)
         elif kept:
-            self._queue.extendleft(reversed(kept))
+            self._kept = kept
             self._closing.wait(RETRY_S)
-            self._filled.set()
+            self.intake.ring()
 
 
 def _do(transaction: Transaction, batch: list[Waiting], results: list[Result]) -> None:

@@ -25,6 +25,8 @@ class Names(Generic[T]):
     def __init__(self) -> None:
         self._held: dict[bytes, T] = {}
         self._hoped: dict[bytes, T | None] = {}
+        self.changes = 0
+        """Grows whenever what the server holds changes."""
 
     def get(self, name: bytes) -> T | None:
         """What the name will stand for when the next message is run; None where it is not known."""
@@ -40,14 +42,15 @@ class Names(Generic[T]):
 
     def confirm(self, name: bytes, value: T | None) -> None:
         """The server did as asked."""
+        self.changes += 1
         if value is None:
             self._held.pop(name, None)
         else:
             self._held[name] = value
 
-    def held(self) -> list[T]:
+    def held(self) -> dict[bytes, T]:
         """Everything that the server holds."""
-        return list(self._held.values())
+        return dict(self._held)
 
     def drop(self, name: bytes = b"") -> None:
         """The server says that it has dropped the name, or, without one, every name."""
@@ -66,6 +69,7 @@ class Names(Generic[T]):
 
     def forget(self, name: bytes | None = None) -> None:
         """Hold a name, or every name, for unknown from now on."""
+        self.changes += 1
         for names in (self._held, self._hoped):
             if name is None:
                 names.clear()

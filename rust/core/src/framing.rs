@@ -34,24 +34,8 @@ impl Frames {
     }
 
     /// Type and whole length of the message at `offset` of the pending bytes, if its header is there.
-    ///
-    /// The length is judged as soon as the header is there, so that a liar is refused before its bytes are kept.
     pub fn header(&self, offset: usize, limit: usize) -> Result<Option<(u8, usize)>, ProtocolError> {
-        let pending = self.pending().get(offset..).unwrap_or_default();
-        let Some((&[kind, a, b, c, d], _)) = pending.split_first_chunk::<HEADER>() else {
-            return Ok(None);
-        };
-        let length = u32::from_be_bytes([a, b, c, d]) as usize;
-        if length < 4 {
-            return Err(ProtocolError::new("a message length below 4"));
-        }
-        let whole = length.saturating_add(1);
-        if whole > limit {
-            return Err(ProtocolError::new(format!(
-                "a message of {whole} bytes, {limit} are allowed"
-            )));
-        }
-        Ok(Some((kind, whole)))
+        header(self.pending().get(offset..).unwrap_or_default(), limit)
     }
 
     /// The same, if all of the message is there.
@@ -72,6 +56,26 @@ impl Frames {
         self.start = end;
         taken
     }
+}
+
+/// Type and whole length of the message that begins with these bytes, if its header is there.
+///
+/// The length is judged as soon as the header is there, so that a liar is refused before its bytes are kept.
+pub fn header(data: &[u8], limit: usize) -> Result<Option<(u8, usize)>, ProtocolError> {
+    let Some((&[kind, a, b, c, d], _)) = data.split_first_chunk::<HEADER>() else {
+        return Ok(None);
+    };
+    let length = u32::from_be_bytes([a, b, c, d]) as usize;
+    if length < 4 {
+        return Err(ProtocolError::new("a message length below 4"));
+    }
+    let whole = length.saturating_add(1);
+    if whole > limit {
+        return Err(ProtocolError::new(format!(
+            "a message of {whole} bytes, {limit} are allowed"
+        )));
+    }
+    Ok(Some((kind, whole)))
 }
 
 /// Client messages after start-up (manual, "Message Formats", those marked F).

@@ -3,11 +3,15 @@
 //! Nothing here panics on any input, and nothing buffers more than the limit it was given.
 
 pub mod backend;
+pub mod digest;
 pub mod error;
 pub mod framing;
+pub mod lane;
 pub mod masking;
 pub mod messages;
+pub mod parameters;
 pub mod reader;
+pub mod records;
 pub mod shape;
 pub mod startup;
 pub mod steady;

@@ -3,9 +3,11 @@
 //! `request` recognises a client's whole request; `Answer` follows the reply as long as it is what was expected. At the first message
 //! that is not, it stops ahead of it and says how far it came, so that the full state machine goes on from there.
 
+use std::{ops::Range, sync::Arc};
+
 use crate::{
     ProtocolError,
-    framing::{Frames, HEADER},
+    framing::{self, HEADER},
     masking::rows::RowPlan,
     messages::{self, Bind, Parse},
 };
@@ -88,11 +90,9 @@ fn next(data: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 pub struct Progress {
     /// For the client.
     pub out: Vec<u8>,
-    /// The rows in `out`, for the recording.
-    pub rows: Vec<u8>,
+    /// Where in `out` the rows are, for the recording.
+    pub rows: Range<usize>,
     pub row_count: usize,
-    /// How much of `rows` is in `out` already.
-    sent_rows: usize,
     /// The command's tag, once it is there.
     pub tag: Option<Vec<u8>>,
     /// The transaction status of ReadyForQuery: the reply is complete.
@@ -103,12 +103,13 @@ pub struct Progress {
 
 /// The answer that is expected to one request.
 pub struct Answer {
-    frames: Frames,
+    /// The beginning of a message whose end has not come yet.
+    begun: Vec<u8>,
     limit: usize,
     /// Kinds still expected, the next one first; `D` stands for any number of rows.
     expected: Vec<u8>,
     at: usize,
-    description: Vec<u8>,
+    description: Arc<[u8]>,
     shown: bool,
     plan: RowPlan,
 }
@@ -116,13 +117,13 @@ pub struct Answer {
 impl Answer {
     /// `steps` are the kinds of the replies in order, such as `12TDCZ`. `description` is the whole RowDescription, or empty where none is
     /// expected; `shown`: the client asked for it.
-    pub fn new(steps: &[u8], description: &[u8], shown: bool, plan: RowPlan, limit: usize) -> Self {
+    pub fn new(steps: &[u8], description: Arc<[u8]>, shown: bool, plan: RowPlan, limit: usize) -> Self {
         Self {
-            frames: Frames::default(),
+            begun: Vec::new(),
             limit,
             expected: steps.to_vec(),
             at: 0,
-            description: description.to_vec(),
+            description,
             shown,
             plan,
         }
@@ -130,47 +131,77 @@ impl Answer {
 
     /// Follow the reply through these bytes.
     pub fn feed(&mut self, data: &[u8]) -> Result<Progress, ProtocolError> {
-        self.frames.feed(data);
         let mut progress = Progress::default();
-        while let Some((kind, whole)) = self.frames.header(0, self.limit)? {
+        if self.begun.is_empty() {
+            let used = self.follow(data, &mut progress)?;
+            self.begun.extend_from_slice(data.get(used..).unwrap_or_default());
+        } else {
+            let mut waiting = std::mem::take(&mut self.begun);
+            waiting.extend_from_slice(data);
+            let used = self.follow(&waiting, &mut progress)?;
+            waiting.drain(..used);
+            self.begun = waiting;
+        }
+        if progress.turned.is_some() {
+            progress.turned = Some(self.give_up());
+        }
+        Ok(progress)
+    }
+
+    /// How many of the bytes were used. `turned` is set where something else begins than what is expected.
+    fn follow(&mut self, data: &[u8], progress: &mut Progress) -> Result<usize, ProtocolError> {
+        let mut used = 0;
+        while let Some((kind, whole)) = framing::header(data.get(used..).unwrap_or_default(), self.limit)? {
             if progress.ready.is_some() || !self.is_expected(kind) {
-                return Ok(self.turn(progress));
+                progress.turned = Some(Default::default());
+                break;
             }
-            let Some(message) = self.frames.pending().get(..whole) else {
-                // A long message is for the full state machine, which can stream it.
+            let Some(message) = data.get(used..used.saturating_add(whole)) else {
                 if whole > LONG {
-                    return Ok(self.turn(progress));
+                    // A long message is for the full state machine, which can stream it.
+                    progress.turned = Some(Default::default());
                 }
                 break;
             };
-            match kind {
-                b'D' => {
-                    let payload = message.get(HEADER..).unwrap_or_default();
-                    if self.plan.passes() {
-                        self.plan.check_width(payload)?;
-                        progress.rows.extend_from_slice(message);
-                    } else {
-                        self.plan.mask_row(payload, self.limit, &mut progress.rows)?;
-                    }
-                    progress.row_count += 1;
-                    self.frames.skip(whole);
-                    continue;
-                }
-                b'T' if message != self.description => return Ok(self.turn(progress)),
-                b'Z' => progress.ready = message.get(HEADER).copied(),
-                b'C' => progress.tag = message.get(HEADER..whole - 1).map(<[u8]>::to_vec),
-                _ => {}
+            if kind == b'D' {
+                self.row(message, progress)?;
+            } else if kind == b'T' && message != &*self.description {
+                progress.turned = Some(Default::default());
+                break;
+            } else {
+                self.message(kind, message, progress);
             }
-            if kind != b'T' && kind != b'n' || self.shown {
-                let message = message.to_vec();
-                progress.flush_rows();
-                progress.out.extend_from_slice(&message);
-            }
-            self.frames.skip(whole);
-            self.advance(kind);
+            used += whole;
         }
-        progress.flush_rows();
-        Ok(progress)
+        Ok(used)
+    }
+
+    fn row(&self, message: &[u8], progress: &mut Progress) -> Result<(), ProtocolError> {
+        let payload = message.get(HEADER..).unwrap_or_default();
+        if progress.row_count == 0 {
+            progress.rows = progress.out.len()..progress.out.len();
+        }
+        if self.plan.passes() {
+            self.plan.check_width(payload)?;
+            progress.out.extend_from_slice(message);
+        } else {
+            self.plan.mask_row(payload, self.limit, &mut progress.out)?;
+        }
+        progress.rows.end = progress.out.len();
+        progress.row_count += 1;
+        Ok(())
+    }
+
+    fn message(&mut self, kind: u8, message: &[u8], progress: &mut Progress) {
+        match kind {
+            b'Z' => progress.ready = message.get(HEADER).copied(),
+            b'C' => progress.tag = message.get(HEADER..message.len() - 1).map(<[u8]>::to_vec),
+            _ => {}
+        }
+        if kind != b'T' && kind != b'n' || self.shown {
+            progress.out.extend_from_slice(message);
+        }
+        self.advance(kind);
     }
 
     fn is_expected(&self, kind: u8) -> bool {
@@ -189,15 +220,9 @@ impl Answer {
         }
     }
 
-    fn turn(&mut self, mut progress: Progress) -> Progress {
-        progress.flush_rows();
-        progress.turned = Some(self.give_up());
-        progress
-    }
-
     /// How many messages (rows apart) were answered, and what is left to read.
     pub fn give_up(&mut self) -> (usize, Vec<u8>) {
-        let left = self.frames.take(self.frames.pending().len());
+        let left = std::mem::take(&mut self.begun);
         let answered = self.expected.get(..self.at).unwrap_or_default();
         (answered.iter().filter(|&&kind| kind != b'D').count(), left)
     }
@@ -205,17 +230,6 @@ impl Answer {
 
 /// Messages longer than this are left to the full state machine.
 const LONG: usize = 32 << 10;
-
-impl Progress {
-    fn flush_rows(&mut self) {
-        // `rows` keeps its bytes for the recording; what of it is not in `out` yet goes there now.
-        let from = self.sent_rows;
-        if let Some(rows) = self.rows.get(from..) {
-            self.out.extend_from_slice(rows);
-        }
-        self.sent_rows = self.rows.len();
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -270,7 +284,7 @@ mod tests {
 
     #[test]
     fn an_expected_reply_goes_through_whole() {
-        let mut answer = Answer::new(b"12TDCZ", DESCRIPTION, true, plan(), 1 << 20);
+        let mut answer = Answer::new(b"12TDCZ", DESCRIPTION.into(), true, plan(), 1 << 20);
         let progress = answer.feed(&reply()).unwrap();
         assert_eq!(progress.out, reply());
         assert_eq!((progress.row_count, progress.ready), (3, Some(b'I')));
@@ -280,7 +294,7 @@ mod tests {
 
     #[test]
     fn another_description_ends_the_steady_state_ahead_of_it() {
-        let mut answer = Answer::new(b"12TDCZ", b"T\0\0\0\x06\0\0", true, plan(), 1 << 20);
+        let mut answer = Answer::new(b"12TDCZ", b"T\0\0\0\x06\0\0"[..].into(), true, plan(), 1 << 20);
         let progress = answer.feed(&reply()).unwrap();
         assert_eq!(progress.turned, Some((2, reply()[10..].to_vec())));
         assert_eq!(progress.out, reply()[..10]);
@@ -295,7 +309,7 @@ mod tests {
                 stream.extend(b"E\0\0\0\x05\0");
             }
             let cut = cut.min(stream.len());
-            let mut answer = Answer::new(b"12TDCZ", DESCRIPTION, shown, plan(), 1 << 20);
+            let mut answer = Answer::new(b"12TDCZ", DESCRIPTION.into(), shown, plan(), 1 << 20);
             let (mut out, mut turned, mut rows) = (Vec::new(), None, 0);
             for part in [&stream[..cut], &stream[cut..]] {
                 if let Some((_, left)) = &mut turned {
@@ -308,7 +322,7 @@ mod tests {
                 rows += progress.row_count;
                 turned = progress.turned;
             }
-            let mut whole = Answer::new(b"12TDCZ", DESCRIPTION, shown, plan(), 1 << 20);
+            let mut whole = Answer::new(b"12TDCZ", DESCRIPTION.into(), shown, plan(), 1 << 20);
             let expected = whole.feed(&stream).unwrap();
             prop_assert_eq!(out, expected.out);
             prop_assert_eq!(rows, expected.row_count);
@@ -318,7 +332,7 @@ mod tests {
         #[test]
         fn no_input_panics(data in prop::collection::vec(any::<u8>(), 0..100)) {
             let _ = request(&data);
-            let _ = Answer::new(b"2TDCZ", DESCRIPTION, true, plan(), 64).feed(&data);
+            let _ = Answer::new(b"2TDCZ", DESCRIPTION.into(), true, plan(), 64).feed(&data);
         }
     }
 }

@@ -21,7 +21,7 @@ pub fn steady(mut data: &[u8]) {
     let (_, plan) = plan(&mut data);
     let steps = STEPS[usize::from(choice % 4)];
     let shown = choice / 4 % 2 == 0;
-    let new = || Answer::new(steps, DESCRIPTION, shown, plan.clone(), LIMIT);
+    let new = || Answer::new(steps, DESCRIPTION.into(), shown, plan.clone(), LIMIT);
     // Behind ReadyForQuery nothing is expected: what comes there is the full way's.
     let ended = follow(&data.chunks(1).collect::<Vec<_>>(), new());
     if ended.ready.is_some() {
@@ -81,9 +81,9 @@ fn follow(parts: &[&[u8]], mut answer: Answer) -> Followed {
 }
 
 fn take(seen: &mut Followed, progress: Progress) {
+    seen.row_bytes.extend_from_slice(&progress.out[progress.rows]);
     seen.out.extend(progress.out);
     seen.rows += progress.row_count;
-    seen.row_bytes.extend(progress.rows);
     seen.tag = progress.tag.or(seen.tag.take());
     seen.ready = progress.ready.or(seen.ready);
     if let Some((answered, left)) = progress.turned {

@@ -1,11 +1,14 @@
 //! The Python binding: conversions and error mapping only.
 
+mod relay;
+
 use std::sync::Mutex;
 
 use countersign_core::{
     ProtocolError as CoreError,
     backend::BackendDecoder as CoreBackend,
     framing::FrontendDecoder as CoreFrontend,
+    lane::{extended_key, simple_key},
     masking::{
         Masker as CoreMasker,
         copy::{CopyFormat, CopyMasker},
@@ -13,9 +16,9 @@ use countersign_core::{
         operators::Operator,
         rows::{ColumnPlan, Kind, Mode, RowPlan as CorePlan},
     },
-    messages, shape as shapes,
+    messages,
     startup::{Startup, StartupDecoder as CoreStartup},
-    steady::{Answer as CoreAnswer, Extended, Request, request},
+    steady::{Extended, Request, request},
 };
 use pyo3::{create_exception, exceptions::PyValueError, prelude::*, types::PyBytes};
 
@@ -157,46 +160,6 @@ fn copy_format((name, delimiter, quote, escape, null, header): CopyParts) -> PyR
         _ => return Err(PyValueError::new_err(format!("unknown copy format {name:?}"))),
     };
     Ok((format, header))
-}
-
-#[pyclass(frozen)]
-struct Answer(Mutex<CoreAnswer>);
-
-type ProgressParts<'py> = (
-    Bytes<'py>,
-    Bytes<'py>,
-    usize,
-    Option<Bytes<'py>>,
-    Option<u8>,
-    Option<(usize, Bytes<'py>)>,
-);
-
-#[pymethods]
-impl Answer {
-    #[new]
-    fn new(steps: &[u8], description: &[u8], shown: bool, plan: &RowPlan, limit_bytes: usize) -> Self {
-        let answer = CoreAnswer::new(steps, description, shown, plan.0.clone(), limit_bytes);
-        Self(Mutex::new(answer))
-    }
-
-    fn give_up<'py>(&self, py: Python<'py>) -> PyResult<(usize, Bytes<'py>)> {
-        let (answered, left) = locked(&self.0)?.give_up();
-        Ok((answered, PyBytes::new(py, &left)))
-    }
-
-    fn feed<'py>(&self, py: Python<'py>, data: &[u8]) -> PyResult<ProgressParts<'py>> {
-        let progress = locked(&self.0)?.feed(data).map_err(broken)?;
-        Ok((
-            PyBytes::new(py, &progress.out),
-            PyBytes::new(py, &progress.rows),
-            progress.row_count,
-            progress.tag.map(|tag| PyBytes::new(py, &tag)),
-            progress.ready,
-            progress
-                .turned
-                .map(|(answered, left)| (answered, PyBytes::new(py, &left))),
-        ))
-    }
 }
 
 #[pyclass(frozen)]
@@ -354,8 +317,15 @@ fn decode_copy_response(raw: &[u8]) -> PyResult<(u8, Vec<i16>)> {
 }
 
 #[pyfunction]
-fn shape<'py>(py: Python<'py>, sql: &[u8]) -> Bytes<'py> {
-    PyBytes::new(py, &shapes::shape(sql))
+fn shape_key<'py>(py: Python<'py>, sql: &[u8], simple: bool) -> Bytes<'py> {
+    PyBytes::new(
+        py,
+        &if simple {
+            simple_key(sql)
+        } else {
+            extended_key(sql)
+        },
+    )
 }
 
 #[pyfunction]
@@ -363,7 +333,7 @@ fn steady_request<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Option<Bound<'p
     Ok(match request(data) {
         None => None,
         Some(Request::Query { sql }) => {
-            let parts = (PyBytes::new(py, &shapes::shape(sql)), PyBytes::new(py, sql));
+            let parts = (PyBytes::new(py, sql),);
             Some(parts.into_pyobject(py)?.into_any())
         }
         Some(Request::Extended(extended)) => Some(extended_parts(py, &extended)?),
@@ -436,10 +406,12 @@ fn decode_rows<'py>(py: Python<'py>, raw: &[u8], limit: usize) -> PyResult<Rows<
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use super::relay::{Engine, Epoch, Intake, Lane};
+    #[pymodule_export]
     use super::{
-        Answer, BackendDecoder, FrontendDecoder, Masker, ProtocolError, RowPlan, StartupDecoder, decode_bind,
+        BackendDecoder, FrontendDecoder, Masker, ProtocolError, RowPlan, StartupDecoder, decode_bind,
         decode_copy_response, decode_describe, decode_execute, decode_fields, decode_function_call,
-        decode_function_result, decode_parse, decode_query, decode_row_description, decode_rows, shape,
+        decode_function_result, decode_parse, decode_query, decode_row_description, decode_rows, shape_key,
         steady_request,
     };
     use super::{DETECTORS, PyResult};

@@ -5,6 +5,7 @@ authenticates the connection to the target, ``inquiry`` asks the target on the g
 ``catalog`` reads what masking must know of it, ``relay`` carries one session.
 """
 
+from countersign.protocols.postgres.session.lanes import Lanes
 from countersign.protocols.postgres.session.listener import PostgresListener
 
-__all__ = ["PostgresListener"]
+__all__ = ["Lanes", "PostgresListener"]

@@ -1,5 +1,7 @@
 """From the target to the client: each answer matched to its request, rows and texts masked, and recorded as the client sees it."""
 
+from collections.abc import Callable
+
 from countersign import _core
 from countersign.model import Denial
 from countersign.protocols.postgres import errors, messages
@@ -18,7 +20,9 @@ from countersign.protocols.postgres.speech import Speech
 class Answers:
     """Handles what the target sends."""
 
-    def __init__(self, conversation: Conversation, requests: Requests, steady: Steady) -> None:
+    def __init__(self, conversation: Conversation, requests: Requests, steady: Steady, rests: Callable[[], None]) -> None:
+        """``rests`` is called when everything received has been handled."""
+        self._rests = rests
         self._talk = conversation
         self._requests = requests
         self._steady = steady
@@ -36,6 +40,7 @@ class Answers:
             talk.moved.set()
             await talk.client.drain()
             self.parked = decoder.buffered() == 0
+            self._rests()
             data = await talk.target.wire.receive()
             self.parked = False
             decoder.feed(data)
@@ -315,7 +320,7 @@ class Answers:
         elif entry.asked not in (Asked.SYNC, Asked.REFUSED):
             raise ProtocolViolation("unexpected ReadyForQuery from the target")
         if data[5:6] == b"I":
-            for portal in talk.portals.held():
+            for portal in talk.portals.held().values():
                 await self._portal_closed(portal)
         talk.is_ready(data[5:6])
         talk.to_client(data)

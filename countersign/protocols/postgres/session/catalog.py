@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from countersign._core import Epoch
 from countersign.protocols.postgres.errors import TargetRefused
 from countersign.protocols.postgres.masking import Catalog, CatalogColumn, MaskedColumns, TargetMasking, resolve
 from countersign.protocols.postgres.session.code_queries import CASCADES, CHECKED_TYPES, CODE, EVENT_TRIGGERS, OWN_FUNCTIONS
@@ -96,7 +97,10 @@ class TargetCatalog:
         self._masked: MaskedColumns | None = None
         self._loaded_s = 0.0
         self.generation = 0
-        """Grows with every reading of the catalog."""
+        """Grows when the catalog turns out to be another than before."""
+        self.epoch = Epoch()
+        """Moves on when what was judged by the catalog has to be judged by a fresh one."""
+        self._stale: asyncio.TimerHandle | None = None
         self._lock = asyncio.Lock()
 
     async def masked(self, table_oids: set[int]) -> MaskedColumns:
@@ -108,11 +112,19 @@ class TargetCatalog:
             if self._masked is None or not self._is_enough(table_oids):
                 age = time.monotonic() - self._loaded_s
                 if self._masked is None or age > RELOAD_AT_MOST_EVERY_S:
-                    self._catalog = await self._load()
-                    self._masked = resolve(self._catalog, self._masking.rules)
-                    self._loaded_s = time.monotonic()
-                    self.generation += 1
+                    self._take(await self._load())
+            assert self._masked is not None
             return self._masked
+
+    def _take(self, catalog: Catalog) -> None:
+        masked = resolve(catalog, self._masking.rules)
+        if (catalog, masked) != (self._catalog, self._masked):
+            self.generation += 1
+        self._catalog, self._masked = catalog, masked
+        self._loaded_s = time.monotonic()
+        if self._stale is not None:
+            self._stale.cancel()
+        self._stale = asyncio.get_running_loop().call_later(FRESH_S, self.epoch.move_on)
 
     def masked_with(self, changes: Catalog) -> MaskedColumns:
         """What is masked for a transaction that has made these changes, by the last reading."""
@@ -121,6 +133,7 @@ class TargetCatalog:
     def expire(self) -> None:
         """The target's schema may have changed: read it again before the next answer."""
         self._loaded_s = 0.0
+        self.epoch.move_on()
 
     @property
     def is_fresh(self) -> bool:

@@ -14,6 +14,7 @@ from countersign.protocols.postgres.codec import Asked, Cursors, Entry, Names, P
 from countersign.protocols.postgres.lineage import OutputReading, clean_outputs
 from countersign.protocols.postgres.masking import Catalog, MaskedColumns, OutputColumn, TargetMasking, plan_rows
 from countersign.protocols.postgres.session.catalog import TargetCatalog
+from countersign.protocols.postgres.session.lanes import Lanes
 from countersign.protocols.postgres.session.target import TargetConnection
 from countersign.protocols.postgres.speech import Speech, Topic, speech_about
 from countersign.protocols.wire import Wire
@@ -31,6 +32,7 @@ class Surroundings:
     gate: Gate
     masking: TargetMasking
     catalog: TargetCatalog
+    lanes: Lanes
     console_url: Callable[[str], str]
 
 
@@ -83,6 +85,7 @@ class Conversation:
     target: TargetConnection
     recorder: Recorder
     surroundings: Surroundings
+    lane: _core.Lane
     statements: Names[Prepared] = field(default_factory=Names)
     portals: Names[Portal] = field(default_factory=Names)
     cursors: Cursors = field(default_factory=Cursors)
@@ -111,8 +114,6 @@ class Conversation:
     """What this transaction has done to the catalog, as far as it is known."""
     own: tuple[int, MaskedColumns] | None = None
     """What is masked in the eyes of this transaction, and the generation of the target's catalog that this was made of."""
-    in_flight: Running | None = None
-    """The command that the steady state has on its way."""
     failure: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     """Ends with an error that came up outside of the two loops."""
 
@@ -152,7 +153,14 @@ class Conversation:
     @property
     def is_quiet(self) -> bool:
         """True between segments, with nothing on its way."""
-        return self.segment_closed and not self.replies.queue and self.hold is None and not self.copying_in
+        return (
+            self.segment_closed and not self.replies.queue and self.hold is None and not self.copying_in and not self.lane.is_busy()
+        )
+
+    @property
+    def is_plain(self) -> bool:
+        """True where neither connection goes through TLS."""
+        return not (self.client.is_secure or self.target.wire.is_secure)
 
     async def ask_ours(self, data: bytes, *entries: Entry) -> None:
         """Send a request of the gateway's own, and hear it out or see the segment fail."""
@@ -207,15 +215,6 @@ class Conversation:
         self.recorder.add("done", tag=summary, rows=running.rows, bytes=running.bytes_out, duration_s=round(duration_s, 6))
         outcome = Outcome(ok, summary, duration_s, running.rows, error_code, tuple(running.hits.items()))
         await self.surroundings.gate.finished(self.session, running.permit, outcome)
-
-    def finish_now(self, running: Running, tag: str) -> None:
-        """The same for a read of the steady state, which has no review to finish."""
-        running.finished = True
-        running.count_hits(running.plan)
-        duration_s = time.monotonic() - running.started_s
-        self.recorder.add("done", tag=tag, rows=running.rows, bytes=running.bytes_out, duration_s=round(duration_s, 6))
-        outcome = Outcome(True, tag, duration_s, running.rows, "", tuple(running.hits.items()))
-        self.surroundings.gate.record_outcome(self.session, running.permit, outcome)
 
     def is_ready(self, status: bytes) -> None:
         """The server waits for the next request, in this transaction status."""

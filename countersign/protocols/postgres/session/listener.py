@@ -27,6 +27,7 @@ from countersign.protocols.postgres.session.catalog import CatalogUnavailable, T
 from countersign.protocols.postgres.session.client import ALPN, Arrival, CancelAsked, Reception, Refused, ServerTls
 from countersign.protocols.postgres.session.conversation import Surroundings
 from countersign.protocols.postgres.session.inquiry import hang_up
+from countersign.protocols.postgres.session.lanes import Lanes
 from countersign.protocols.postgres.session.relay import Relay
 from countersign.protocols.postgres.session.target import Dialer, TargetConnection
 from countersign.protocols.supervisor import Supervisor
@@ -56,6 +57,7 @@ class Services:
     clock: Clock
     new_id: Callable[[str], str]
     review_url: Callable[[str], str]
+    lanes: Lanes
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,9 @@ class PostgresListener:
             await services.sessions.closed(session, reason)
 
     async def _relay(self, wire: Wire, arrival: Arrival, target: TargetConnection, session: Session, recorder: Recorder) -> str:
-        surroundings = Surroundings(self._services.gate, self._masking, self._catalog(session.database), self._services.review_url)
+        surroundings = Surroundings(
+            self._services.gate, self._masking, self._catalog(session.database), self._services.lanes, self._services.review_url
+        )
         relay = Relay(session, wire, arrival.decoder, target, recorder, surroundings)
         pid = target.pid  # clients compare it with pg_backend_pid() and NotificationResponse; the secret is the gateway's own
         live = Live(secrets.token_bytes(LONG_KEY_BYTES if arrival.minor >= 2 else SHORT_KEY_BYTES), relay, target)

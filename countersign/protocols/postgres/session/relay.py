@@ -16,12 +16,15 @@ from countersign.protocols.postgres.errors import ProtocolViolation
 from countersign.protocols.postgres.session.answers import Answers
 from countersign.protocols.postgres.session.conversation import Conversation, Surroundings
 from countersign.protocols.postgres.session.requests import Requests
-from countersign.protocols.postgres.session.steady import Steady
+from countersign.protocols.postgres.session.steady import Steady, new_lane
 from countersign.protocols.postgres.session.target import TargetConnection
 from countersign.protocols.wire import Wire, WireClosed
 from countersign.recording import Recorder
 
 log = structlog.get_logger(__name__)
+
+RESTS = 3
+"""How many turns of the event loop a session waits for its last bytes to leave before it stays where it is until it rests again."""
 
 
 class Relay:
@@ -36,10 +39,11 @@ class Relay:
         recorder: Recorder,
         surroundings: Surroundings,
     ) -> None:
-        self._talk = Conversation(session, client, frontend, target, recorder, surroundings)
+        self._talk = Conversation(session, client, frontend, target, recorder, surroundings, new_lane(session))
         self._steady = Steady(self._talk)
-        self._requests = Requests(self._talk)
-        self._answers = Answers(self._talk, self._requests, self._steady)
+        self._ended = False
+        self._requests = Requests(self._talk, self._rests)
+        self._answers = Answers(self._talk, self._requests, self._steady, self._rests)
 
     async def run(self) -> str:
         """Carry the session; return why it ended."""
@@ -54,22 +58,34 @@ class Relay:
             done, _ = await asyncio.wait({reading, answering, talk.failure}, return_when=asyncio.FIRST_COMPLETED)
             return self._reason(next(future for future in (reading, answering, talk.failure) if future in done))
         finally:
+            self._ended = True
+            self._steady.leave()
             talk.client.intercept = talk.target.wire.intercept = None
             for task in (reading, answering):
                 task.cancel()
             await asyncio.gather(reading, answering, return_exceptions=True)
             await self._abandon_running()
 
+    def _rests(self, tries: int = RESTS) -> None:
+        """A loop has handled everything. Where both have, the session may go to the relay's thread; not in this turn of the event loop,
+        in which bytes are still on their way out."""
+        if tries and self._requests.parked and self._answers.parked and self._steady.may_enter:
+            asyncio.get_running_loop().call_soon(self._enter, tries)
+
+    def _enter(self, tries: int) -> None:
+        if self._requests.parked and self._answers.parked and not self._ended and not self._try(self._steady.enter):
+            self._rests(tries - 1)
+
     def _from_client(self, data: bytes) -> bool:
         """The short way, where both loops have nothing to do."""
-        return self._requests.parked and self._answers.parked and self._try(self._steady.from_client, data)
+        return self._requests.parked and self._answers.parked and self._try(lambda: self._steady.from_client(data))
 
     def _from_target(self, data: bytes) -> bool:
-        return self._answers.parked and self._try(self._steady.from_target, data)
+        return self._answers.parked and self._try(lambda: self._steady.from_target(data))
 
-    def _try(self, step: Callable[[bytes], bool], data: bytes) -> bool:
+    def _try(self, step: Callable[[], bool]) -> bool:
         try:
-            return step(data)
+            return step()
         except Exception as error:  # in a callback of the event loop: the session ends with it, as in its loops
             self._talk.fail(error)
             return True
@@ -91,8 +107,8 @@ class Relay:
     async def _abandon_running(self) -> None:
         talk = self._talk
         summary = "the session ended before the target answered"
-        running = [entry.running for entry in talk.replies.queue] + [talk.in_flight]
-        running += [portal.running for portal in talk.portals.held()]
+        running = [entry.running for entry in talk.replies.queue]
+        running += [portal.running for portal in talk.portals.held().values()]
         for one in running:
             if one is not None:
                 await talk.finish(one, ok=False, summary=summary)

@@ -4,6 +4,7 @@ Client messages of a new segment wait until the target is ready (see ``codec``).
 """
 
 import time
+from collections.abc import Callable
 
 from countersign import _core
 from countersign.gate import Outcome, digest_of
@@ -46,9 +47,11 @@ PREPARED_TEXT = b"SELECT statement FROM pg_catalog.pg_prepared_statements WHERE 
 class Requests:
     """Handles what the client sends. ``run`` ends when the client says goodbye."""
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, conversation: Conversation, rests: Callable[[], None]) -> None:
+        """``rests`` is called when everything received has been handled."""
         self._talk = conversation
         self._transactions = Transactions(conversation)
+        self._rests = rests
         self._our_name = f"countersign_{conversation.session.id}".encode()
         self._piece_goes_on = False
         self.parked = False
@@ -64,6 +67,7 @@ class Requests:
                     return "the client said goodbye"
                 await self._handle(kind, raw)
             self.parked = frontend.buffered() == 0
+            self._rests()
             data = await client.receive()
             self.parked = False
             frontend.feed(data)
@@ -75,7 +79,7 @@ class Requests:
             await self._copy_in(kind, raw)
             return
         if talk.segment_closed:
-            await talk.wait(lambda: not talk.replies.queue and talk.in_flight is None)
+            await talk.wait(lambda: not talk.replies.queue and not talk.lane.is_busy())
             talk.statements.settle()
             talk.portals.settle()
             talk.skipping = False
@@ -134,7 +138,7 @@ class Requests:
         if not await self._plan_copies(running, is_simple=True):
             return
         if command.is_plain_read and len(command.statements) == 1:
-            running.learning = Learning(b"q" + _core.shape(sql))
+            running.learning = Learning(_core.shape_key(sql, True))
         self._before_names_change(running)
         talk.forward(raw, Entry(Asked.QUERY, running=running, is_simple=True))
 
@@ -191,7 +195,7 @@ class Requests:
         if not await self._plan_copies(running, is_simple=False):
             return
         if command.is_plain_read and len(command.statements) == 1 and prepared.query:
-            running.learning = Learning(b"x" + _core.shape(prepared.sql))
+            running.learning = Learning(_core.shape_key(prepared.sql, False))
         self._before_names_change(running)
         portal = Portal(running, query=self._rows_come_from(running, prepared))
         talk.portals.hope(portal_name, portal)

@@ -1,22 +1,29 @@
 """The steady state: a client asks what it has asked before, and the target answers as it did.
 
-A request of a shape that was judged before in this session, and found a plain read whatever its constants say, is judged again from
-what is known, without parsing: a permit, an audit record and the recording of its own, but no new reading. The reply is followed
-in the core as long as it is what was expected. Whatever is not goes to the full state machine (``requests``, ``answers``).
+A shape that was judged once, and found a plain read whatever its constants say, goes by the session's ``Lane`` in the core from then on:
+an audit record and a recording of its own, but no new reading. Where both connections are plain TCP the relay's thread moves the bytes
+(``lanes``); through TLS they come by here. Whatever the lane does not know goes to the full state machine (``requests``, ``answers``),
+and so does a reply that is not the expected one, from where it stands.
 """
 
+import os
+import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import orjson
 
 from countersign import _core
-from countersign.gate import Standing, digest_of
-from countersign.model import Command, Parameter
+from countersign.gate import Standing
+from countersign.model import Command, Parameter, Session
 from countersign.protocols.postgres.codec import Asked, Entry, Learning, Portal, Prepared, Running
 from countersign.protocols.postgres.errors import ProtocolViolation
 from countersign.protocols.postgres.naming import Verb
 from countersign.protocols.postgres.reading import PROTOCOL, bound
-from countersign.protocols.postgres.session.conversation import ROWS_RECORDED, Conversation, record_rows
+from countersign.protocols.postgres.session.conversation import Conversation
 from countersign.protocols.postgres.session.target import MESSAGE_LIMIT_BYTES
+from countersign.protocols.postgres.session.transactions import OPENS
+from countersign.recording import RecordingFailed
 
 SHAPES_KEPT = 512
 NO_ROWS = _core.RowPlan([], None)
@@ -24,33 +31,31 @@ NO_ROWS = _core.RowPlan([], None)
 
 @dataclass(slots=True)
 class Known:
-    """What is known of a shape: its standing with the gate, its description, and how its rows are masked."""
+    """What is known of a shape: its standing with the gate, and how its rows are masked."""
 
     standing: Standing
-    generation: int
-    learning: Learning
     plan: _core.RowPlan
     has_rows: bool
 
 
-@dataclass(slots=True)
-class InFlight:
-    """One request whose reply is followed."""
-
-    known: Known
-    running: Running
-    answer: _core.Answer
-    entries: list[Entry] = field(default_factory=list)
-    prepared: tuple[bytes, Prepared] | None = None
+def new_lane(session: Session) -> _core.Lane:
+    """The lane of a session that begins."""
+    origin = (PROTOCOL, session.id, session.identity.name, session.target.name, session.database)
+    return _core.Lane(origin, secrets.token_bytes(16), MESSAGE_LIMIT_BYTES)
 
 
 class Steady:
-    """The steady state of one session. Both methods say whether they dealt with the bytes."""
+    """One session's lane, and whoever drives it."""
 
     def __init__(self, conversation: Conversation) -> None:
         self._talk = conversation
+        self._lane = conversation.lane
+        self._lanes = conversation.surroundings.lanes
         self._known: dict[bytes, Known] = {}
-        self._now: InFlight | None = None
+        self._generation = -1
+        self._synced = (-1, -1)
+        self._number = 0
+        """The session's number while it is with the relay's thread, 0 otherwise."""
 
     # -- learning
     def learn(self, running: Running, *, simple: bool) -> None:
@@ -65,74 +70,187 @@ class Steady:
         ):
             return
         running.learning = None
+        if running.command.statements[0].kind in OPENS:
+            return  # which may have to be said again (``transactions``)
         standing = talk.surroundings.gate.standing(talk.session, running.command)
-        if standing is None or (simple and len(running.tags) != 1):
+        if standing is None or (simple and len(running.tags) != 1) or not self._is_current():
             return
         if len(self._known) >= SHAPES_KEPT:
-            self._known.clear()
+            self._forget()
         has_rows = bool(learning.description)
         plan = running.plan if has_rows and running.plan is not None else NO_ROWS
-        self._known[learning.key] = Known(standing, talk.surroundings.catalog.generation, learning, plan, has_rows)
+        self._known[learning.key] = Known(standing, plan, has_rows)
+        columns = _columns(learning) if has_rows else b""
+        epoch = talk.surroundings.catalog.epoch.value()
+        self._lane.know(learning.key, standing.record, columns, learning.description, plan, epoch)
 
-    # -- from the client
-    def from_client(self, data: bytes) -> bool:
-        """Forward a request of a known shape."""
-        talk = self._talk
-        if self._now is not None or not talk.is_quiet or talk.schema_changed or not _grammar_agrees(talk):
+    def _is_current(self) -> bool:
+        """See that what is known was judged by the catalog as it is; False while that is not known."""
+        catalog = self._talk.surroundings.catalog
+        epoch = catalog.epoch.value()
+        if not catalog.is_fresh:
             return False
-        request = _core.steady_request(data)
-        if request is None:
-            return False
-        if len(request) == 2:
-            return self._query(data, *request)
-        return self._extended(*request)
-
-    def _query(self, data: bytes, key: bytes, sql: bytes) -> bool:
-        known = self._standing(b"q" + key)
-        command = None if known is None else self._command(known, data, sql, ())
-        if known is None or command is None:
-            return False
-        running = self._admit(known, command)
-        if running is None:
-            return False
-        talk = self._talk
-        talk.statements.forget(b"")  # a simple Query destroys the unnamed statement and portal
-        talk.portals.forget(b"")
-        steps = b"TDCZ" if known.has_rows else b"CZ"
-        entry = Entry(Asked.QUERY, running=running, is_simple=True)
-        self._start(known, running, steps, True, [entry], data)
+        if self._generation != catalog.generation:
+            self._forget()
+            self._generation = catalog.generation
+        self._lane.renew(epoch)
         return True
 
-    def _extended(
-        self,
-        parse: tuple[bytes, list[int], bytes] | None,
-        statement: bytes,
-        formats: list[int],
-        values: list[bytes | None],
-        bind_raw: bytes,
-        describes: bool,
-        forward: bytes,
-    ) -> bool:
+    def _forget(self) -> None:
+        self._known.clear()
+        self._lane.forget_shapes()
+
+    # -- who drives
+    def is_open(self) -> bool:
+        """Whether the next request may go by the lane."""
         talk = self._talk
-        if parse is not None:
-            sql, types, raw = parse
-            prepared = Prepared(sql, types, raw, sql.decode("utf-8", "replace"), sql, talk.age)
+        if not self._known or not talk.is_quiet or talk.schema_changed or not _grammar_agrees(talk) or not self._is_current():
+            return False
+        held = (talk.statements.changes, talk.age)
+        if held != self._synced:
+            statements = talk.statements.held().items()
+            known = [(name, one.sql, one.parameter_types, one.raw) for name, one in statements if one.age == talk.age]
+            self._lane.set_statements(known)
+            self._synced = held
+        return True
+
+    @property
+    def may_enter(self) -> bool:
+        """Whether there is anything that the relay's thread could do for the session."""
+        return bool(self._known) and self._lanes.is_running and not self._number and self._talk.is_plain
+
+    def enter(self) -> bool:
+        """Hand the session to the relay's thread. Both loops have nothing to do. False where bytes are still on their way out."""
+        talk = self._talk
+        if not self.may_enter or self._lane.is_busy() or not self.is_open():
+            return True
+        client = talk.client.lend()
+        if client is None:
+            return False
+        target = talk.target.wire.lend()
+        if target is None:
+            os.close(client)
+            talk.client.take_back(b"", b"")
+            return False
+        recording = talk.recorder.lend()
+        epoch = talk.surroundings.catalog.epoch
+        self._number = self._lanes.enter(self._lane, (client, target, recording), epoch, talk.recorder.age_us, self._taken_back)
+        return True
+
+    def leave(self) -> None:
+        """Have the session back, whatever it is at."""
+        if self._number:
+            self._lanes.reclaim(self._number)
+        turned = self._lane.give_up()
+        if turned is not None:
+            self._turn(turned)
+
+    def _taken_back(self, returned: "_core.Returned") -> None:
+        talk = self._talk
+        why, words, turned, from_client, from_target, to_client, to_target = returned
+        self._number = 0
+        self._settle()
+        if turned is not None:
+            from_target = self._turn(turned) + from_target
+        talk.client.take_back(from_client, to_client)
+        talk.target.wire.take_back(from_target, to_target)
+        talk.moved.set()
+        if why == "broken":
+            talk.fail(ProtocolViolation(words))
+        elif why == "recording failed":
+            talk.fail(RecordingFailed(words))
+
+    # -- driven from here
+    def from_client(self, data: bytes) -> bool:
+        """Forward a request of a known shape; False where it is not one."""
+        talk = self._talk
+        if self._lane.is_busy() or not self.is_open():
+            return False
+        taken = self._lane.client(data, talk.recorder.age_us, talk.surroundings.catalog.epoch, self._lanes.intake)
+        if taken is None:
+            return False
+        forward, events = taken
+        talk.target.wire.send(forward)
+        talk.target.wire.flush()
+        talk.recorder.add_encoded(events)
+        return True
+
+    def from_target(self, data: bytes) -> bool:
+        """Follow the reply to the request in flight; False where there is none."""
+        talk, lane = self._talk, self._lane
+        if not lane.is_busy():
+            return False
+        out, events, complete, turned, behind = lane.target(data, talk.recorder.age_us, self._lanes.intake)
+        if events:
+            talk.recorder.add_encoded(events)
+        if out:
+            talk.to_client(out)
+            talk.client.flush()
+        if complete:
+            self._settle()
+            talk.recorder.flush()
+            talk.moved.set()
+        elif turned is None and talk.client.is_slow:
+            turned = lane.give_up()
+        if turned is not None:
+            behind = self._turn(turned)
+        talk.target.wire.unread(behind)
+        return True
+
+    # -- back in the full state machine
+    def _settle(self) -> None:
+        """What went by the lane has changed names and the transaction's status."""
+        talk = self._talk
+        changes, has_run, status = self._lane.take_changes()
+        if not has_run:
+            return
+        for name, held in changes:
+            talk.statements.confirm(name, None if held is None else _prepared(held, talk.age))
+        self._synced = (talk.statements.changes, talk.age)
+        talk.portals.forget(b"")
+        talk.skipping = False
+        talk.opening = None
+        if status is not None:
+            talk.is_ready(bytes((status,)))
+
+    def _turn(self, turned: "_core.Turned") -> bytes:
+        """A reply that is not the expected one goes on in the full state machine; return what of it was read and not used."""
+        request, held, key, command_id, digest, started_us, rows, sent_bytes, tag, answered, left = turned
+        talk, known = self._talk, self._known[key]
+        self._settle()
+        parsed = _core.steady_request(request)
+        assert parsed is not None  # the lane took it for one
+        command = known.standing.command
+        prepared = None
+        parameters: tuple[Parameter, ...] = ()
+        if len(parsed) == 1:
+            raw, sql = request, parsed[0]
         else:
-            held = talk.statements.get_held(statement)
-            if held is None or held.age != talk.age:
-                return False
-            prepared = held
-        known = self._standing(b"x" + _core.shape(prepared.sql))
-        if known is None:
-            return False
-        try:
-            parameters = bound(prepared, formats, values)
-        except ProtocolViolation:
-            return False  # the full state machine says so
-        command = self._command(known, prepared.raw + bind_raw, prepared.sql, parameters)
-        running = self._admit(known, command) if command is not None else None
-        if running is None:
-            return False
+            assert held is not None
+            prepared = _prepared(held, talk.age)
+            _, name, formats, values, bind_raw, describes, _ = parsed
+            raw, sql, parameters = prepared.raw + bind_raw, prepared.sql, bound(prepared, formats, values)
+        command = Command(PROTOCOL, raw, sql.decode(), command.effects, command.statements, parameters, command.attributes)
+        permit = talk.surroundings.gate.resumed(known.standing, command_id, digest)
+        started_s = time.monotonic() - max(talk.recorder.age_us - started_us, 0) / 1_000_000
+        running = Running(permit, command, started_s, command.text, rows=rows, bytes_out=sent_bytes)
+        running.tags = [] if tag is None else [tag.decode("utf-8", "replace")]
+        running.plan = known.plan if known.has_rows else None
+        if len(parsed) == 1:
+            talk.replies.ask(Entry(Asked.QUERY, running=running, is_simple=True, statement_index=len(running.tags)))
+            in_rows = answered > 0 and not running.tags
+        else:
+            assert prepared is not None
+            self._expect(running, known, prepared, parsed[0] is not None, name, describes, answered)
+            in_rows = talk.replies.head is not None and talk.replies.head.asked is Asked.EXECUTE
+        talk.target.decoder.set_row_plan(known.plan if in_rows and known.has_rows else None)
+        return left
+
+    def _expect(
+        self, running: Running, known: Known, prepared: Prepared, parses: bool, name: bytes, describes: bool, answered: int
+    ) -> None:
+        """The entries of an extended request: the first ``answered`` of them are confirmed, the others still due."""
+        talk = self._talk
         portal = Portal(running, known.plan if known.has_rows else None, prepared.query)
         entries = [
             Entry(Asked.BIND, portal=portal, running=running),
@@ -140,119 +258,29 @@ class Steady:
             Entry(Asked.EXECUTE, portal=portal, running=running),
             Entry(Asked.SYNC),
         ]
-        steps = b"2TDCZ" if known.has_rows else b"2nCZ"
-        if parse is not None:
-            steps = b"1" + steps
-            entries.insert(0, Entry(Asked.PARSE, name=statement, prepared=prepared))
-        self._start(known, running, steps, describes, entries, forward)
-        return True
-
-    def _standing(self, key: bytes) -> Known | None:
-        known = self._known.get(key)
-        catalog = self._talk.surroundings.catalog
-        if known is None or not catalog.is_fresh or known.generation != catalog.generation:
-            return None
-        return known
-
-    def _command(self, known: Known, raw: bytes, sql: bytes, parameters: tuple[Parameter, ...]) -> Command | None:
-        try:
-            text = sql.decode("utf-8")
-        except UnicodeDecodeError:
-            return None
-        before = known.standing.command
-        return Command(PROTOCOL, raw, text, before.effects, before.statements, parameters, before.attributes)
-
-    def _admit(self, known: Known, command: Command) -> Running | None:
-        """The gate's permit, spent (I2), or None where the full judgement is needed."""
-        talk = self._talk
-        permit = talk.surroundings.gate.admit_again(talk.session, known.standing, command)
-        if permit is None:
-            return None
-        permit.spend(session_id=talk.session.id, digest=digest_of(talk.session, command))
-        talk.recorder.add("command", text=command.text, parameters=[p.shown for p in command.parameters])
-        running = Running(permit, command, time.monotonic(), command.text)
-        if known.has_rows:
-            talk.recorder.add("columns", names=known.learning.names, masked=known.learning.masked_by)
-            running.plan = known.plan
-        return running
-
-    def _start(self, known: Known, running: Running, steps: bytes, shown: bool, entries: list[Entry], forward: bytes) -> None:
-        talk = self._talk
-        talk.statements.settle()
-        talk.portals.settle()
-        talk.skipping = False
-        answer = _core.Answer(steps, known.learning.description, shown, known.plan, MESSAGE_LIMIT_BYTES)
-        self._now = InFlight(known, running, answer, entries)
-        talk.in_flight = running
-        talk.opening = None
-        talk.target.wire.send(forward)
-        talk.target.wire.flush()
-
-    # -- from the target
-    def from_target(self, data: bytes) -> bool:
-        """Follow the reply to the request in flight."""
-        now, talk = self._now, self._talk
-        if now is None:
-            return False
-        out, rows, count, tag, ready, turned = now.answer.feed(data)
-        running = now.running
-        if count:
-            if running.rows < ROWS_RECORDED:
-                record_rows(talk, rows, count, ROWS_RECORDED - running.rows)
-            running.rows += count
-            running.bytes_out += len(rows)
-        if tag is not None:
-            running.tags.append(tag.decode("utf-8", "replace"))
-        if out:
-            talk.to_client(out)
-            talk.client.flush()
-        if ready is not None:
-            self._complete(now, bytes((ready,)))
-        if turned is not None:
-            self._turn(now, *turned)
-        elif ready is None and talk.client.is_slow:
-            self._turn(now, *now.answer.give_up())
-        return True
-
-    def _complete(self, now: InFlight, status: bytes) -> None:
-        talk = self._talk
-        self._now = talk.in_flight = None
-        for entry in now.entries:
+        if parses:
+            entries.insert(0, Entry(Asked.PARSE, name=name, prepared=prepared))
+        for entry in entries[:answered]:
             if entry.asked is Asked.PARSE:
-                talk.statements.confirm(entry.name, entry.prepared)
-            elif entry.asked is Asked.BIND and status != b"I":
-                talk.portals.confirm(entry.name, entry.portal)
-        talk.finish_now(now.running, now.running.tags[-1])
-        talk.is_ready(status)
-        talk.moved.set()
+                talk.statements.confirm(name, prepared)
+            elif entry.asked is Asked.BIND:
+                talk.portals.confirm(b"", portal)
+        for entry in entries[answered:]:
+            if entry.asked is Asked.PARSE:
+                talk.statements.hope(name, prepared)
+            elif entry.asked is Asked.BIND:
+                talk.portals.hope(b"", portal)
+            talk.replies.ask(entry)
 
-    def _turn(self, now: InFlight, answered: int, left: bytes) -> None:
-        """The reply is not what was expected: the full state machine goes on from here."""
-        talk = self._talk
-        if self._now is None:  # complete, and bytes behind it
-            talk.target.wire.unread(left)
-            return
-        self._now = talk.in_flight = None
-        running, simple = now.running, now.entries[0].asked is Asked.QUERY
-        for index, entry in enumerate(now.entries):
-            is_answered = not simple and index < answered
-            if entry.asked is Asked.PARSE and entry.prepared is not None:
-                talk.statements.confirm(entry.name, entry.prepared) if is_answered else talk.statements.hope(
-                    entry.name, entry.prepared
-                )
-            elif entry.asked is Asked.BIND and entry.portal is not None:
-                talk.portals.confirm(entry.name, entry.portal) if is_answered else talk.portals.hope(entry.name, entry.portal)
-            if not is_answered:
-                talk.replies.ask(entry)
-        if simple:
-            now.entries[0].statement_index = len(running.tags)
-        in_rows = (
-            answered > 0 and not running.tags
-            if simple
-            else talk.replies.head is not None and talk.replies.head.asked is Asked.EXECUTE
-        )
-        talk.target.decoder.set_row_plan(now.known.plan if in_rows and now.known.has_rows else None)
-        talk.target.wire.unread(left)
+
+def _columns(learning: Learning) -> bytes:
+    """The recording's event for the columns, behind its time."""
+    return orjson.dumps({"type": "columns", "names": learning.names, "masked": learning.masked_by})[1:]
+
+
+def _prepared(held: tuple[bytes, list[int], bytes], age: int) -> Prepared:
+    sql, types, raw = held
+    return Prepared(sql, types, raw, sql.decode("utf-8", "replace"), sql, age)
 
 
 def _grammar_agrees(talk: Conversation) -> bool:

@@ -1,0 +1,201 @@
+//! Audit records and recording events of the steady state, as the bytes that are kept.
+//!
+//! Bodies are in RFC 8785's form: keys sorted, no white space, strings with the shortest escapes, whole numbers only. What the gate and
+//! the recorder write in Python is the reference; tests compare the two.
+
+use std::io::Write as _;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::{ProtocolError, digest::hex, messages, parameters::Parameter};
+
+/// An event ready to be chained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    pub kind: &'static str,
+    pub body: Vec<u8>,
+}
+
+/// Random ids such as `cmd-3f9c2a71d0b4`: SHA-256 of a secret seed and a counter.
+pub struct Ids {
+    seed: [u8; 16],
+    count: u64,
+}
+
+impl Ids {
+    pub fn new(seed: [u8; 16]) -> Self {
+        Self { seed, count: 0 }
+    }
+
+    pub fn next(&mut self, prefix: &str) -> String {
+        self.count += 1;
+        let mut hashed = Sha256::new();
+        hashed.update(self.seed);
+        hashed.update(self.count.to_be_bytes());
+        let hashed = hashed.finalize();
+        format!("{prefix}-{}", hex(hashed.get(..6).unwrap_or_default()))
+    }
+}
+
+/// A command record's body, cut where the values of its parameters, text, id and digest go, in this order.
+pub struct Template([Vec<u8>; 5]);
+
+impl Template {
+    pub fn new(pieces: [Vec<u8>; 5]) -> Self {
+        Self(pieces)
+    }
+
+    /// The record of one command.
+    pub fn fill(&self, parameters: &[Parameter<'_>], text: &str, command_id: &str, digest: &str) -> Record {
+        let [head, behind_parameters, behind_text, behind_id, tail] = &self.0;
+        let mut body = Vec::with_capacity(self.0.iter().map(Vec::len).sum::<usize>() + text.len() + 96);
+        body.extend_from_slice(head);
+        list(parameters, &mut body, |parameter, body| {
+            body.extend_from_slice(b"{\"is_null\":");
+            body.extend_from_slice(if parameter.raw.is_none() {
+                b"true"
+            } else {
+                b"false"
+            });
+            body.extend_from_slice(b",\"shown\":");
+            string(&parameter.shown, body);
+            body.push(b'}');
+        });
+        body.extend_from_slice(behind_parameters);
+        string(text, &mut body);
+        body.extend_from_slice(behind_text);
+        string(command_id, &mut body);
+        body.extend_from_slice(behind_id);
+        string(digest, &mut body);
+        body.extend_from_slice(tail);
+        Record {
+            kind: "command",
+            body,
+        }
+    }
+}
+
+/// What became of a command that ran.
+pub struct Finished<'a> {
+    pub command_id: &'a str,
+    pub session_id: &'a str,
+    pub digest: &'a str,
+    pub summary: &'a str,
+    pub rows: usize,
+    pub duration_us: u64,
+    pub masked: &'a [(String, u64)],
+}
+
+impl Finished<'_> {
+    pub fn record(&self) -> Record {
+        let mut body = Vec::with_capacity(320);
+        body.extend_from_slice(b"{\"command_id\":");
+        string(self.command_id, &mut body);
+        body.extend_from_slice(b",\"digest\":");
+        string(self.digest, &mut body);
+        let _ = write!(
+            body,
+            ",\"duration_us\":{},\"error_code\":\"\",\"masked\":",
+            self.duration_us
+        );
+        list(self.masked, &mut body, |(rule, count), body| {
+            let _ = write!(body, "{{\"count\":{count},\"rule\":");
+            string(rule, body);
+            body.push(b'}');
+        });
+        let _ = write!(
+            body,
+            ",\"ok\":true,\"review_id\":\"\",\"rows\":{},\"session_id\":",
+            self.rows
+        );
+        string(self.session_id, &mut body);
+        body.extend_from_slice(b",\"summary\":");
+        string(self.summary, &mut body);
+        body.push(b'}');
+        Record {
+            kind: "command.finished",
+            body,
+        }
+    }
+}
+
+/// The recording's event for a command.
+pub fn record_command(now_us: u64, text: &str, parameters: &[Parameter<'_>], out: &mut Vec<u8>) {
+    begin(now_us, out);
+    out.extend_from_slice(b"\"type\":\"command\",\"text\":");
+    string(text, out);
+    out.extend_from_slice(b",\"parameters\":");
+    list(parameters, out, |parameter, out| string(&parameter.shown, out));
+    out.extend_from_slice(b"}\n");
+}
+
+/// The recording's event for the columns. `rest` is everything behind the time, the closing brace included.
+pub fn record_columns(now_us: u64, rest: &[u8], out: &mut Vec<u8>) {
+    begin(now_us, out);
+    out.extend_from_slice(rest);
+    out.push(b'\n');
+}
+
+/// The recording's event for rows as the client sees them, at most `limit` of them.
+pub fn record_rows(
+    now_us: u64,
+    rows: &[u8],
+    count: usize,
+    limit: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), ProtocolError> {
+    let shown = messages::data_rows(rows, limit)?;
+    begin(now_us, out);
+    out.extend_from_slice(b"\"type\":\"rows\",\"values\":");
+    list(&shown, out, |row, out| {
+        list(row, out, |value, out| cell(*value, out))
+    });
+    let _ = writeln!(out, ",\"more\":{}}}", shown.len() < count);
+    Ok(())
+}
+
+/// The recording's event for the end of a command.
+pub fn record_done(now_us: u64, tag: &str, rows: usize, bytes: usize, duration_us: u64, out: &mut Vec<u8>) {
+    begin(now_us, out);
+    out.extend_from_slice(b"\"type\":\"done\",\"tag\":");
+    string(tag, out);
+    let _ = write!(out, ",\"rows\":{rows},\"bytes\":{bytes},\"duration_s\":");
+    seconds(duration_us, out);
+    out.extend_from_slice(b"}\n");
+}
+
+fn begin(now_us: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"t\":");
+    seconds(now_us, out);
+    out.push(b',');
+}
+
+fn seconds(micros: u64, out: &mut Vec<u8>) {
+    let _ = write!(out, "{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+}
+
+fn cell(value: Option<&[u8]>, out: &mut Vec<u8>) {
+    match value.map(|value| (value, std::str::from_utf8(value))) {
+        None => out.extend_from_slice(b"null"),
+        Some((_, Ok(text))) => string(text, out),
+        Some((value, Err(_))) => {
+            let _ = write!(out, "\"\\\\x{}\"", hex(value));
+        }
+    }
+}
+
+fn list<T>(items: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
+    out.push(b'[');
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(item, out);
+    }
+    out.push(b']');
+}
+
+/// A JSON string. Writing to a buffer does not fail.
+fn string(text: &str, out: &mut Vec<u8>) {
+    let _ = serde_json::to_writer(out, text);
+}
