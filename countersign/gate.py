@@ -7,7 +7,7 @@ a ``Denial``. Whatever goes wrong inside is a denial with an id (I8). ``finished
 import asyncio
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
@@ -99,6 +99,26 @@ class Gate:
         command_id = self._new_id("cmd")
         try:
             return await self._admit(session, command, hold, command_id)
+        except Exception as error:
+            log.error("gate_failed", command_id=command_id, session_id=session.id, error=str(error), exc_info=True)
+            return Denial(command_id, f"Countersign could not judge this command ({command_id}); it was not run")
+
+    async def admit_unheld(self, session: Session, command: Command, where: str) -> Permit | Denial:
+        """Answer a command where none can be held: what would need a review is denied. ``where`` says why, for people.
+
+        On return the record of the command and its verdict is committed (I1).
+        """
+        command_id = self._new_id("cmd")
+        try:
+            digest = digest_of(session, command)
+            verdict = self._policy().decide(session.identity, session.target, session, command)
+            if verdict.action is Action.REVIEW:
+                message = f"this needs a review, and nothing is held {where}: only a rule that allows it will do"
+                verdict = replace(verdict, action=Action.DENY, message=message)
+            await self._audit.append(_command_event(session, command, verdict, command_id, digest))
+            if verdict.action is not Action.ALLOW:
+                return _denied_by_rule(command_id, verdict)
+            return _permit(command_id, session, digest)
         except Exception as error:
             log.error("gate_failed", command_id=command_id, session_id=session.id, error=str(error), exc_info=True)
             return Denial(command_id, f"Countersign could not judge this command ({command_id}); it was not run")

@@ -343,7 +343,7 @@ def test_both_keys_of_a_rotation_work(gateway):
     ],
 )
 def test_startup_parameters_that_could_change_the_rules_are_refused(gateway, setting):
-    with pytest.raises(psycopg.OperationalError, match="not allowed|UTF8 only"):
+    with pytest.raises(psycopg.OperationalError, match="not allowed|UTF8 only|cannot be masked"):
         psycopg.connect(f"{gateway.uri()}?{setting}")
 
 

@@ -37,6 +37,8 @@ class StartupRequest:
     user: str
     database: str
     settings: dict[str, str]
+    replication: str = ""
+    """``true`` (physical) or ``database`` (logical) where a replication session is asked for."""
 
     @property
     def application(self) -> str:
@@ -54,8 +56,7 @@ def read_startup(parameters: list[tuple[str, str]]) -> StartupRequest:
     if not user:
         raise StartupRefused("no user name in the start-up message")
     database = given.pop("database", "") or user
-    if given.pop("replication", "false").lower() not in {"false", "off", "no", "0"}:
-        raise StartupRefused("replication connections are not allowed through Countersign")
+    replication = _replication(given.pop("replication", "false"))
     settings = _options(given.pop("options", ""))
     settings.update({name.lower(): value for name, value in given.items()})
     for name, value in settings.items():
@@ -64,7 +65,18 @@ def read_startup(parameters: list[tuple[str, str]]) -> StartupRequest:
         if name == "client_encoding" and value.lower() not in UTF8:
             raise StartupRefused("Countersign speaks client_encoding UTF8 only")
     settings["client_encoding"] = "UTF8"
-    return StartupRequest(user, database, settings)
+    return StartupRequest(user, database, settings, replication)
+
+
+def _replication(value: str) -> str:
+    """As PostgreSQL reads it: ``database``, or a boolean."""
+    if value == "database":
+        return value
+    if value.lower() in {"false", "off", "no", "0"}:
+        return ""
+    if value.lower() in {"true", "on", "yes", "1"}:
+        return "true"
+    raise StartupRefused(f"replication is {value!r}; true, false or database")
 
 
 def _options(text: str) -> dict[str, str]:

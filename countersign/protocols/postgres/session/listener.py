@@ -15,20 +15,22 @@ from cryptography.hazmat.primitives import serialization
 
 from countersign.audit import AuditLog, AuditUnavailable
 from countersign.config import PostgresTarget
-from countersign.gate import Gate
+from countersign.gate import Gate, Outcome, digest_of
 from countersign.identity import Keys
-from countersign.model import Session
+from countersign.model import Denial, Permit, Session
 from countersign.model.clock import Clock
 from countersign.protocols.postgres import errors, messages
 from countersign.protocols.postgres.authentication import server_end_point
 from countersign.protocols.postgres.errors import TargetRefused
 from countersign.protocols.postgres.masking import TargetMasking
+from countersign.protocols.postgres.replication import session_command
 from countersign.protocols.postgres.session.catalog import CatalogUnavailable, TargetCatalog
 from countersign.protocols.postgres.session.client import ALPN, Arrival, CancelAsked, Reception, Refused, ServerTls
 from countersign.protocols.postgres.session.conversation import Surroundings
 from countersign.protocols.postgres.session.inquiry import hang_up
 from countersign.protocols.postgres.session.lanes import Lanes
 from countersign.protocols.postgres.session.relay import Relay
+from countersign.protocols.postgres.session.replication import ReplicationRelay
 from countersign.protocols.postgres.session.target import Dialer, TargetConnection
 from countersign.protocols.supervisor import Supervisor
 from countersign.protocols.wire import Wire, WireClosed
@@ -65,7 +67,7 @@ class Live:
     """A session in progress, as a CancelRequest finds it."""
 
     key: bytes
-    relay: Relay
+    relay: Relay | ReplicationRelay
     target: TargetConnection
 
 
@@ -127,34 +129,57 @@ class PostgresListener:
         if isinstance(arrival, CancelAsked):
             await self._cancel(arrival)
             return
-        target = await self._reach(arrival)
+        session = self._session(wire, arrival)
+        permit = await self._open_replication(session, arrival) if arrival.request.replication else None
+        began_s = time.monotonic()
+        reason = "not connected"
         try:
-            await self._carry(wire, arrival, target)
+            target = await self._reach(arrival)
+            try:
+                reason = await self._carry(wire, arrival, target, session)
+            finally:
+                await hang_up(target)
         finally:
-            await hang_up(target)
+            if permit is not None:
+                await self._services.gate.finished(session, permit, Outcome(True, reason, time.monotonic() - began_s))
+
+    def _session(self, wire: Wire, arrival: Arrival) -> Session:
+        return Session(
+            id=self._services.new_id("se"),
+            identity=arrival.identity,
+            target=self._settings.target,
+            client_address=wire.peer,
+            started_at=self._services.clock(),
+            database=arrival.request.database,
+            application=arrival.request.application,
+        )
+
+    async def _open_replication(self, session: Session, arrival: Arrival) -> Permit:
+        """Replication reads everything, past every rule on statements and columns: a rule must allow the session itself."""
+        gate, command = self._services.gate, session_command(arrival.request.user, arrival.request.replication)
+        if self._masking.rules:
+            text = "replication is refused on a target with mask rules: what it carries cannot be masked"
+            answer: Permit | Denial = await gate.refuse(session, command, text)
+        else:
+            answer = await gate.admit_unheld(session, command, "while a client connects")
+        if isinstance(answer, Denial):
+            raise Refused(errors.INSUFFICIENT_PRIVILEGE, answer.message, hint=answer.hint)
+        answer.spend(session_id=session.id, digest=digest_of(session, command))
+        return answer
 
     async def _reach(self, arrival: Arrival) -> TargetConnection:
-        name = self._settings.target.name
+        name, request = self._settings.target.name, arrival.request
+        settings = request.settings | ({"replication": request.replication} if request.replication else {})
         try:
-            return await self._dialer.connect(arrival.request.database, arrival.request.settings)
+            return await self._dialer.connect(request.database, settings)
         except TargetRefused as error:
             log.warning("target_refused", target=name, cause=str(error))
             raise Refused(error.code, f"target {name}: {error.public}") from error
 
-    async def _carry(self, wire: Wire, arrival: Arrival, target: TargetConnection) -> None:
+    async def _carry(self, wire: Wire, arrival: Arrival, target: TargetConnection, session: Session) -> str:
         services = self._services
-        request = arrival.request
-        session = Session(
-            id=services.new_id("se"),
-            identity=arrival.identity,
-            target=self._settings.target,
-            client_address=wire.peer,
-            started_at=services.clock(),
-            database=request.database,
-            application=request.application,
-        )
         if self._masking.has_columns:
-            await self._catalog(request.database).masked(set())
+            await self._catalog(session.database).masked(set())
         await services.sessions.opened(session)
         reason = "ended: internal error"
         try:
@@ -168,12 +193,14 @@ class PostgresListener:
             raise
         finally:
             await services.sessions.closed(session, reason)
+        return reason
 
     async def _relay(self, wire: Wire, arrival: Arrival, target: TargetConnection, session: Session, recorder: Recorder) -> str:
-        surroundings = Surroundings(
-            self._services.gate, self._masking, self._catalog(session.database), self._services.lanes, self._services.review_url
-        )
-        relay = Relay(session, wire, arrival.decoder, target, recorder, surroundings)
+        relay: Relay | ReplicationRelay
+        if arrival.request.replication:
+            relay = ReplicationRelay(session, wire, arrival.decoder, target, recorder, self._services.gate)
+        else:
+            relay = Relay(session, wire, arrival.decoder, target, recorder, self._surroundings(session))
         pid = target.pid  # clients compare it with pg_backend_pid() and NotificationResponse; the secret is the gateway's own
         live = Live(secrets.token_bytes(LONG_KEY_BYTES if arrival.minor >= 2 else SHORT_KEY_BYTES), relay, target)
         self._live.setdefault(pid, []).append(live)
@@ -185,6 +212,10 @@ class PostgresListener:
             self._live[pid].remove(live)
             if not self._live[pid]:
                 del self._live[pid]
+
+    def _surroundings(self, session: Session) -> Surroundings:
+        services = self._services
+        return Surroundings(services.gate, self._masking, self._catalog(session.database), services.lanes, services.review_url)
 
     def _catalog(self, database: str) -> TargetCatalog:
         if database not in self._catalogs:
