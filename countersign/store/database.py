@@ -21,7 +21,7 @@ import structlog
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from countersign._core import Intake
+from countersign._core import Intake, Run
 from countersign.audit import GENESIS, AuditUnavailable, Encoded, encode, seal
 from countersign.model import AuditEvent
 from countersign.model.clock import Clock, to_text
@@ -70,6 +70,14 @@ class LogEnd:
             self._raw.execute(INSERTS[len(chunk)], values)
             self.head = (seq, previous)
 
+    def append_run(self, run: Run) -> None:
+        """The same for a run of records."""
+        seq, previous = self.head
+        lists, last = run.seal(seq, to_text(self._clock()), previous, ROWS_A_STATEMENT)
+        for values in lists:
+            self._raw.execute(INSERTS[len(values) // COLUMNS], values)
+        self.head = (seq + len(run), last)
+
 
 class Transaction:
     """What a job works with: a connection inside the writer's transaction, and the log's end."""
@@ -84,12 +92,13 @@ class Transaction:
 
 
 INSERT = "INSERT INTO audit_records (seq, time, kind, body, previous_hash, hash) VALUES "
+COLUMNS = 6
 INSERTS = [INSERT + ",".join(["(?,?,?,?,?,?)"] * rows) for rows in range(ROWS_A_STATEMENT + 1)]
 """The statement for each number of rows."""
 READ_HEAD = "SELECT seq, hash FROM audit_records ORDER BY seq DESC LIMIT 1"
 
 Job = Callable[[Transaction], Any]
-Work = Job | Encoded
+Work = Job | Encoded | Run
 Waiting = tuple[Work, asyncio.Future[Any] | None]
 """Work, and what to tell when it is on disk; None where nobody waits."""
 Result = tuple[asyncio.Future[Any], Any, BaseException | None]
@@ -210,13 +219,13 @@ class Database:
     def _next_batch(self) -> list[Waiting]:
         batch, self._kept = self._kept, []
         for item in self.intake.take(max(BATCH - len(batch), 1)):
-            batch.append(self._queue.popleft() if item is None else (Encoded(*item), None))
+            batch.append(self._queue.popleft() if item is None else (item, None))
         return batch
 
     def _commit(self, batch: list[Waiting]) -> bool:
         try:
-            records = [work for work, _ in batch if isinstance(work, Encoded)]
-            results = self._commit_records(records, batch) if len(records) == len(batch) else self._commit_jobs(batch)
+            only_records = all(isinstance(work, (Encoded, Run)) for work, _ in batch)
+            results = self._commit_records(batch) if only_records else self._commit_jobs(batch)
         except Exception as error:  # whatever broke the commit broke all the work of the batch
             self._failure = _cause(error)
             self.intake.set_accepts(False)
@@ -232,27 +241,29 @@ class Database:
     def _commit_jobs(self, batch: list[Waiting]) -> list[Result]:
         results: list[Result] = []
         with self._engine.begin() as connection:
-            _do(Transaction(connection, self._clock), batch, results)
+            transaction = Transaction(connection, self._clock)
+            _do(transaction.log, transaction, batch, results)
         return results
 
-    def _commit_records(self, records: list[Encoded], batch: list[Waiting]) -> list[Result]:
+    def _commit_records(self, batch: list[Waiting]) -> list[Result]:
         """The same for records only, which is nearly every batch, without SQLAlchemy's share of the work."""
         if self._raw is None:
             self._raw = self._engine.raw_connection()
         raw: sqlite3.Connection = self._raw.driver_connection  # type: ignore[assignment]
         raw.execute("BEGIN IMMEDIATE")
         try:
-            LogEnd(raw, self._clock).append(records)
+            results = list[Result]()
+            _do(LogEnd(raw, self._clock), None, batch, results)
             raw.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):  # some errors have rolled it back already
                 raw.execute("ROLLBACK")
             raise
-        return [(future, None, None) for _, future in batch if future is not None]
+        return results
 
     def _keep(self, batch: list[Waiting], closing: bool) -> None:
         """Records that nobody waits for are of commands that run already: try again rather than lose them."""
-        kept = [waiting for waiting in batch if waiting[1] is None and isinstance(waiting[0], Encoded)]
+        kept = [waiting for waiting in batch if waiting[1] is None and isinstance(waiting[0], (Encoded, Run))]
         if closing:
             log.error("audit_records_lost", records=len(kept), cause=self._failure)
         elif kept:
@@ -261,20 +272,23 @@ class Database:
             self.intake.ring()
 
 
-def _do(transaction: Transaction, batch: list[Waiting], results: list[Result]) -> None:
-    """All of a batch in order, neighbouring records together."""
+def _do(log_end: LogEnd, transaction: Transaction | None, batch: list[Waiting], results: list[Result]) -> None:
+    """All of a batch in order, neighbouring records together. There is a transaction where the batch holds jobs."""
     entries: list[Encoded] = []
     for work, future in batch:
+        value, problem = None, None
         if isinstance(work, Encoded):
             entries.append(work)
-            value, problem = None, None
         else:
-            transaction.log.append(entries)
+            log_end.append(entries)
             entries.clear()
-            value, problem = _attempt(transaction, work)
+            if isinstance(work, Run):
+                log_end.append_run(work)
+            elif transaction is not None:
+                value, problem = _attempt(transaction, work)
         if future is not None:
             results.append((future, value, problem))
-    transaction.log.append(entries)
+    log_end.append(entries)
 
 
 def _attempt(transaction: Transaction, job: Job) -> tuple[Any, BaseException | None]:

@@ -16,6 +16,22 @@ pub struct Record {
     pub body: Vec<u8>,
 }
 
+impl Record {
+    /// The record's hash at its place in the log: SHA-256 (hex) over the RFC 8785 form of the whole entry, the previous hash included.
+    /// The same as `seal` in Python's `audit.chain`, which is the reference.
+    pub fn seal(&self, seq: u64, time: &str, previous_hash: &str) -> String {
+        let mut hashed = Sha256::new();
+        hashed.update(b"{\"body\":");
+        hashed.update(&self.body);
+        let rest = format!(
+            ",\"kind\":\"{}\",\"previous_hash\":\"{previous_hash}\",\"seq\":{seq},\"time\":\"{time}\"}}",
+            self.kind
+        );
+        hashed.update(rest.as_bytes());
+        hex(&hashed.finalize())
+    }
+}
+
 /// Random ids such as `cmd-3f9c2a71d0b4`: SHA-256 of a secret seed and a counter.
 pub struct Ids {
     seed: [u8; 16],

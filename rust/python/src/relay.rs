@@ -13,10 +13,14 @@ use std::{
 use countersign_core::{
     digest::Origin,
     lane::{Lane as CoreLane, Out, Prepared, Reply, Shape, Turned},
-    records::Template,
+    records::{Record, Template},
 };
 use countersign_relay::{Engine as CoreEngine, Entrant, Intake as CoreIntake, Item, Returned, Why};
-use pyo3::{exceptions::PyOSError, prelude::*, types::PyBytes};
+use pyo3::{
+    exceptions::{PyOSError, PyValueError},
+    prelude::*,
+    types::{PyBytes, PyList, PyString},
+};
 
 use crate::{Bytes, RowPlan, broken, locked};
 
@@ -44,16 +48,17 @@ impl Intake {
         py.detach(|| self.0.wait(timeout.min(Duration::from_secs(3600))))
     }
 
-    /// Records as (kind, body); None where it is the turn of something that the writer keeps itself.
-    fn take<'py>(&self, py: Python<'py>, limit: usize) -> Vec<Option<(&'static str, Bytes<'py>)>> {
-        self.0
-            .take(limit)
-            .into_iter()
-            .map(|item| match item {
-                Item::Turn => None,
-                Item::Record(record) => Some((record.kind, PyBytes::new(py, &record.body))),
-            })
-            .collect()
+    /// What waits, in order: runs of records, and None where it is the turn of something that the writer keeps itself.
+    fn take(&self, limit: usize) -> Vec<Option<Run>> {
+        let mut taken: Vec<Option<Run>> = Vec::new();
+        for item in self.0.take(limit) {
+            match (item, taken.last_mut()) {
+                (Item::Turn, _) => taken.push(None),
+                (Item::Record(record), Some(Some(run))) => run.0.push(record),
+                (Item::Record(record), _) => taken.push(Some(Run(vec![record]))),
+            }
+        }
+        taken
     }
 
     fn set_accepts(&self, accepts: bool) {
@@ -62,6 +67,52 @@ impl Intake {
 
     fn __len__(&self) -> usize {
         self.0.length()
+    }
+}
+
+/// Records that follow each other, ready to be chained.
+#[pyclass(frozen)]
+pub struct Run(Vec<Record>);
+
+#[pymethods]
+impl Run {
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The rows of the records behind `seq` and `previous_hash`: seq, time, kind, body, previous hash and hash, one behind the other, in
+    /// lists of at most `rows_a_list` rows; and the hash of the last.
+    fn seal<'py>(
+        &self,
+        py: Python<'py>,
+        seq: u64,
+        time: &str,
+        previous_hash: &str,
+        rows_a_list: usize,
+    ) -> PyResult<(Vec<Bound<'py, PyList>>, Bound<'py, PyString>)> {
+        let mut lists = Vec::new();
+        let (mut seq, mut previous) = (seq, PyString::new(py, previous_hash));
+        let mut hash = previous_hash.to_owned();
+        let time_text = PyString::new(py, time);
+        for chunk in self.0.chunks(rows_a_list.max(1)) {
+            let mut values: Vec<Bound<'py, PyAny>> = Vec::with_capacity(chunk.len() * 6);
+            for record in chunk {
+                seq += 1;
+                hash = record.seal(seq, time, &hash);
+                let current = PyString::new(py, &hash);
+                let body = std::str::from_utf8(&record.body)
+                    .map_err(|error| PyValueError::new_err(error.to_string()))?;
+                values.push(seq.into_pyobject(py)?.into_any());
+                values.push(time_text.clone().into_any());
+                values.push(PyString::intern(py, record.kind).into_any());
+                values.push(PyString::new(py, body).into_any());
+                values.push(previous.into_any());
+                values.push(current.clone().into_any());
+                previous = current;
+            }
+            lists.push(PyList::new(py, values)?);
+        }
+        Ok((lists, previous))
     }
 }
 

@@ -81,7 +81,10 @@ class Relay:
         return self._requests.parked and self._answers.parked and self._try(lambda: self._steady.from_client(data))
 
     def _from_target(self, data: bytes) -> bool:
-        return self._answers.parked and self._try(lambda: self._steady.from_target(data))
+        taken = self._answers.parked and self._try(lambda: self._steady.from_target(data))
+        if taken:
+            self._rests()
+        return taken
 
     def _try(self, step: Callable[[], bool]) -> bool:
         try:
