@@ -15,6 +15,7 @@ from countersign.yaml_lines import Mapping, Problem, Section, parse
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 TARGET_TYPES = ("postgres",)
+READ_ONLY_MODES = ("off", "enforce")
 TLS_MODES = ("disable", "require", "verify-full")
 CLIENT_CERTS = ("accept", "require")
 CLIENT_NAMES = ("common_name", "dns", "email", "uri")
@@ -96,12 +97,13 @@ class ClientTls:
 
 @dataclass(frozen=True, slots=True)
 class PostgresTarget:
-    """A PostgreSQL target and where its clients connect."""
+    """A PostgreSQL target and where its clients connect. ``read_only``: what is admitted as a read runs under READ ONLY."""
 
     target: Target
     listen: Listen
     upstream: Upstream
     tls: ClientTls | None
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,10 +242,14 @@ def _target(item: Section, directory: Path, warnings: list[str]) -> PostgresTarg
         item.complain("listen", "a target that listens beyond loopback needs 'tls'", "tls: {cert_file: …, key_file: …}")
     upstream = _upstream(item, directory, warnings)
     labels = _labels(item)
+    read_only = item.take("read_only", (str, bool), "off", word=f"one of {', '.join(READ_ONLY_MODES)}")
+    read_only = "off" if read_only is False else read_only  # YAML's own reading of the word
+    if read_only not in READ_ONLY_MODES:
+        item.complain("read_only", f"'read_only' is {read_only!r}", f"one of {', '.join(READ_ONLY_MODES)}")
     item.finish()
     if listen is None or upstream is None or len(item.problems) > before:
         return None
-    return PostgresTarget(Target(name, kind, labels), listen, upstream, tls)
+    return PostgresTarget(Target(name, kind, labels), listen, upstream, tls, read_only == "enforce")
 
 
 def _labels(item: Section) -> dict[str, str]:

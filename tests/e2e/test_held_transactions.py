@@ -107,6 +107,16 @@ def test_a_held_command_leaves_the_target_idle_and_runs_inside_the_clients_trans
     assert direct_to.execute("SELECT count(*) FROM orders WHERE id = 1").fetchone() == (1,)
 
 
+def test_the_second_transaction_of_a_session_is_given_back_like_the_first(agent, shop, activity, in_background):
+    for number in (1, 2, 3):
+        held = in_background(agent, f"DELETE FROM orders WHERE id = 10{number}")
+        review = shop.pending()
+        activity(IDLE)
+        shop.cli("reviews", "approve", review["id"])
+        assert held.join().rows == 0
+        agent.rollback()
+
+
 def test_a_denied_command_fails_the_clients_transaction_as_the_server_would(agent, shop, activity, in_background):
     held = in_background(agent, "DELETE FROM orders")
     review = shop.pending()

@@ -254,3 +254,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, make, told):
     make(path)
     with pytest.raises(ConfigError, match=told):
         load_config(path)
+
+
+@pytest.mark.parametrize(("value", "enforced"), [("", False), ("    read_only: off\n", False), ("    read_only: enforce\n", True)])
+def test_reads_are_read_only_where_the_target_says_so(load, value, enforced):
+    assert load(TARGET + value).targets[0].read_only is enforced
+
+
+@pytest.mark.parametrize("value", ["on", "true", "enforced", "1", "[enforce]"])
+def test_a_mode_of_reads_that_is_none_is_refused_with_the_ones_there_are(refused, value):
+    assert "off, enforce" in refused(TARGET + f"    read_only: {value}\n")

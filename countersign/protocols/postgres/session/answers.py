@@ -379,7 +379,9 @@ class Answers:
     def _parameter_status(self, data: bytes) -> None:
         name, value = data[5:-1].split(b"\0", 1)
         self._talk.target.parameters[name.decode()] = value.decode("utf-8", "replace")
-        self._talk.to_client(data)
+        head = self._talk.replies.head
+        if not self._talk.access.hides(name.decode(), is_ours=head is not None and head.asked is Asked.OURS):
+            self._talk.to_client(data)
 
     def _notification(self, data: bytes) -> None:
         masker = self._talk.surroundings.masking.masker

@@ -10,6 +10,7 @@ from countersign._core import FrontendDecoder
 from countersign.gate import Gate, Outcome
 from countersign.model import Review, Session
 from countersign.protocols.postgres import messages
+from countersign.protocols.postgres.access import AccessMode
 from countersign.protocols.postgres.codec import Asked, Cursors, Entry, Names, Portal, Prepared, Replies, Running
 from countersign.protocols.postgres.lineage import OutputReading, clean_outputs
 from countersign.protocols.postgres.masking import Catalog, MaskedColumns, OutputColumn, TargetMasking, plan_rows
@@ -34,6 +35,8 @@ class Surroundings:
     catalog: TargetCatalog
     lanes: Lanes
     console_url: Callable[[str], str]
+    read_only: bool = False
+    """Reads run under READ ONLY."""
 
 
 @dataclass(slots=True)
@@ -102,6 +105,7 @@ class Conversation:
     opening: list[Running] | None = field(default_factory=list)
     """The commands that have begun this transaction, while they can be repeated unseen: none where nothing has run since the server was
     idle, None where something has run that cannot be repeated."""
+    access: AccessMode = field(default_factory=lambda: AccessMode(is_enforced=False))
     age: int = 0
     """How many commands ran that may have prepared statements without saying so."""
     late: set[Topic | None] = field(default_factory=set)
@@ -219,6 +223,7 @@ class Conversation:
     def is_ready(self, status: bytes) -> None:
         """The server waits for the next request, in this transaction status."""
         self.status = status
+        self.access.ready(status)
         if status == b"I":
             self.late.clear()
             self.opening = []

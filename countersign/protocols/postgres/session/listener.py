@@ -215,7 +215,8 @@ class PostgresListener:
 
     def _surroundings(self, session: Session) -> Surroundings:
         services = self._services
-        return Surroundings(services.gate, self._masking, self._catalog(session.database), services.lanes, services.review_url)
+        catalog, read_only = self._catalog(session.database), self._settings.read_only
+        return Surroundings(services.gate, self._masking, catalog, services.lanes, services.review_url, read_only)
 
     def _catalog(self, database: str) -> TargetCatalog:
         if database not in self._catalogs:

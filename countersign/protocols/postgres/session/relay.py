@@ -40,6 +40,7 @@ class Relay:
         surroundings: Surroundings,
     ) -> None:
         self._talk = Conversation(session, client, frontend, target, recorder, surroundings, new_lane(session))
+        self._talk.access.is_enforced = surroundings.read_only
         self._steady = Steady(self._talk)
         self._ended = False
         self._requests = Requests(self._talk, self._rests)

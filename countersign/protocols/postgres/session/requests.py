@@ -117,7 +117,7 @@ class Requests:
             case "D":
                 self._describe(raw)
             case "E":
-                self._execute(raw)
+                await self._execute(raw)
             case "C":
                 self._close(raw)
 
@@ -182,7 +182,7 @@ class Requests:
         command = bind_command(prepared, raw, formats, values, self._grammar_agrees(), self._known)
         if not is_certain:
             command = doubted(command, _shown(statement))
-        answer = await self._judge(command)
+        answer = await self._judge(command, is_bound=True)
         if talk.skipping:  # an earlier message of this segment failed meanwhile: the target would ignore this one
             if isinstance(answer, Permit):
                 running = self._spend(answer, command)
@@ -208,13 +208,17 @@ class Requests:
         _core.decode_describe(raw)  # nothing malformed goes on
         self._talk.forward(raw, Entry(Asked.DESCRIBE))
 
-    def _execute(self, raw: bytes) -> None:
+    async def _execute(self, raw: bytes) -> None:
         name, _ = _core.decode_execute(raw)
         portal = self._talk.portals.get(name)
         if portal is None:
             self._unknown_portal(raw, name)
             return
-        self._talk.forward(raw, Entry(Asked.EXECUTE, name=name, portal=portal, running=portal.running))
+        if problem := await self._transactions.ready_for(portal.running.command, is_bound=False):
+            self._refuse_extended(Denial("", f"not run: {problem}"))
+            return
+        if not self._talk.skipping:
+            self._talk.forward(raw, Entry(Asked.EXECUTE, name=name, portal=portal, running=portal.running))
 
     async def _unknown_statement(self, raw: bytes, portal: bytes, name: bytes) -> None:
         """Nothing that the gateway knows of has this name. If the server knows nothing either, its own words are the best answer."""
@@ -289,10 +293,10 @@ class Requests:
         parameters = self._talk.target.parameters
         return parameters.get("client_encoding") == "UTF8" and parameters.get("standard_conforming_strings") == "on"
 
-    async def _judge(self, command: Command) -> Permit | Denial:
+    async def _judge(self, command: Command, *, is_bound: bool = False) -> Permit | Denial:
         talk = self._talk
         talk.recorder.add("command", text=command.text, parameters=[p.shown for p in command.parameters])
-        if problem := self._unmaskable(command):
+        if problem := self._unmaskable(command) or self._transactions.problem(command):
             return await talk.surroundings.gate.refuse(talk.session, command, problem)
         if not command.is_plain_read:
             await talk.settle()
@@ -305,16 +309,17 @@ class Requests:
             talk.hold = None
         if isinstance(answer, Permit) and (talk.client.gone.done() or hold.cancelled.done()):
             answer = await self._taken_back(answer, hold)
-        answer = await self._made_ready(answer)
+        answer = await self._made_ready(command, answer, is_bound=is_bound)
         self._record_decision(answer)
         return answer
 
-    async def _made_ready(self, answer: Permit | Denial) -> Permit | Denial:
+    async def _made_ready(self, command: Command, answer: Permit | Denial, *, is_bound: bool) -> Permit | Denial:
         """Bring the target to where the answer is given, or deny. Raises ``WireClosed`` where the client left meanwhile (I4)."""
         talk = self._talk
         problem = await self._transactions.take_up()
         if not isinstance(answer, Permit):
             return answer
+        problem = problem or await self._transactions.ready_for(command, is_bound=is_bound)
         if talk.client.gone.done():
             problem = "the client left"
         if not problem:

@@ -16,6 +16,7 @@ import orjson
 from countersign import _core
 from countersign.gate import Standing
 from countersign.model import Command, Parameter, Session
+from countersign.protocols.postgres.access import Need, need_of
 from countersign.protocols.postgres.codec import Asked, Entry, Learning, Portal, Prepared, Running
 from countersign.protocols.postgres.errors import ProtocolViolation
 from countersign.protocols.postgres.naming import Verb
@@ -72,6 +73,8 @@ class Steady:
         running.learning = None
         if running.command.statements[0].kind in OPENS:
             return  # which may have to be said again (``transactions``)
+        if talk.access.is_enforced and need_of(running.command) is not Need.READ_ONLY:
+            return  # what goes by the lane must leave the access mode as it is
         standing = talk.surroundings.gate.standing(talk.session, running.command)
         if standing is None or (simple and len(running.tags) != 1) or not self._is_current():
             return
@@ -104,6 +107,8 @@ class Steady:
     def is_open(self) -> bool:
         """Whether the next request may go by the lane."""
         talk = self._talk
+        if not talk.access.goes_at_once(Need.READ_ONLY):
+            return False
         if not self._known or not talk.is_quiet or talk.schema_changed or not _grammar_agrees(talk) or not self._is_current():
             return False
         held = (talk.statements.changes, talk.age)
