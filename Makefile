@@ -6,7 +6,7 @@ PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(if 
 BIN := .venv/bin
 STAMPS := .venv/stamps
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
-RUST := $(shell find rust -name '*.rs' -not -path '*/target/*') Cargo.toml Cargo.lock rust/core/Cargo.toml rust/python/Cargo.toml
+RUST := $(shell find rust -name '*.rs' -not -path '*/target/*') Cargo.toml Cargo.lock rust/core/Cargo.toml rust/python/Cargo.toml rust/relay/Cargo.toml
 CONSOLE := $(shell find console -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 
 .PHONY: demo test lint console peers clean tools

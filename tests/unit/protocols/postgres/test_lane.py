@@ -1,0 +1,247 @@
+"""What the core writes of a command that goes by a lane is what Python would have written of it, to the byte where it is hashed."""
+
+import struct
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+
+from countersign import _core
+from countersign.audit import Encoded, seal
+from countersign.gate import Standing, _open_record, digest_of
+from countersign.model import Action, Command, Identity, IdentityKind, Session, Target, Verdict
+from countersign.protocols.postgres import messages
+from countersign.protocols.postgres.codec import Prepared
+from countersign.protocols.postgres.reading import PROTOCOL, bound, query_command
+from countersign.reviews.service import command_json, parameters_json
+
+SESSION = Session(
+    "se-1", Identity("crew", IdentityKind.SERVICE_ACCOUNT), Target("shop", "postgres"), "local", datetime.now(UTC), "shöp"
+)
+TEXT_COLUMN = (b"a", 0, 0, 25, -1, -1, 0)
+PLAN = _core.RowPlan([("pass", "text", False, "", '{"redact":{}}')], None)
+LIMIT = 1 << 20
+
+
+class Lane:
+    """A lane that knows one shape, and everything it puts out."""
+
+    def __init__(self, sql: bytes, *, simple: bool, rows: bool = True) -> None:
+        self.command = query_command(messages.query(sql), sql, True)
+        verdict = Verdict(Action.ALLOW, "reads", policy_digest="d")
+        self.standing = Standing(SESSION, self.command, _open_record(SESSION, self.command, verdict))
+        self.intake, self.epoch = _core.Intake(1000), _core.Epoch()
+        self.lane = _core.Lane((PROTOCOL, SESSION.id, "crew", "shop", SESSION.database), b"s" * 16, LIMIT)
+        self.description = messages.row_description([TEXT_COLUMN]) if rows else b""
+        columns = b'"type":"columns","names":["a"],"masked":[""]}' if rows else b""
+        key = _core.shape_key(sql, simple)
+        self.lane.know(key, self.standing.record, columns, self.description, PLAN, self.epoch.value())
+
+    def ask(self, data: bytes, now_us: int = 5) -> tuple[bytes, list[dict[str, object]]] | None:
+        taken = self.lane.client(data, now_us, self.epoch, self.intake)
+        return None if taken is None else (taken[0], [orjson.loads(line) for line in taken[1].splitlines()])
+
+    def records(self) -> list[tuple[str, bytes, str]]:
+        """(kind, body, hash) of what waits, chained behind nothing."""
+        found, seq, head = [], 0, "0" * 64
+        for run in self.intake.take(1000):
+            assert run is not None
+            lists, head = run.seal(seq, "now", head, 2)
+            values = [value for one in lists for value in one]
+            rows = [values[start : start + 6] for start in range(0, len(values), 6)]
+            found += [(row[2], row[3].encode(), row[5]) for row in rows]
+            assert [row[4] for row in rows[1:]] == [row[5] for row in rows[:-1]]
+            seq += len(run)
+        return found
+
+
+def bind(values: list[bytes | None], formats: list[int], statement: bytes = b"") -> bytes:
+    encoded = b"".join(struct.pack(">i", -1) if v is None else struct.pack(">i", len(v)) + v for v in values)
+    head = b"\0" + statement + b"\0" + struct.pack(f">H{len(formats)}h", len(formats), *formats)
+    return messages.message(b"B", head + struct.pack(">H", len(values)) + encoded + struct.pack(">H", 0))
+
+
+def parse(sql: bytes, types: list[int]) -> bytes:
+    return messages.message(b"P", b"\0" + sql + b"\0" + struct.pack(f">H{len(types)}I", len(types), *types))
+
+
+def complete(lane: Lane, kinds: bytes = b"") -> bytes:
+    row = messages.message(b"D", struct.pack(">hi", 1, 2) + b"hi")
+    return kinds + lane.description + row + messages.message(b"C", b"SELECT 1\0") + messages.message(b"Z", b"I")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0'\\"), max_size=20), st.integers(0, 999_999_999))
+def test_i1_the_record_of_a_simple_query_is_the_one_that_the_gate_would_write(text, number):
+    lane = Lane(b"SELECT a FROM t WHERE b = 'x' AND c = 1", simple=True)
+    data = messages.query(f"SELECT a FROM t WHERE b = '{text}' AND c = {number}".encode())
+    taken = lane.ask(data)
+    assert taken is not None and taken[0] == data
+    [(kind, body, sealed)] = lane.records()
+    command = Command(
+        PROTOCOL, data, data[5:-1].decode(), lane.command.effects, lane.command.statements, (), lane.command.attributes
+    )
+    found = orjson.loads(body)
+    assert (kind, rfc8785.dumps(found)) == ("command", body)
+    assert found["digest"] == digest_of(SESSION, command)
+    assert found["command"] == command_json(command)
+    assert sealed == seal(Encoded(kind, body), seq=1, time="now", previous_hash="0" * 64)
+    assert taken[1] == [
+        {"t": 0.000005, "type": "command", "text": command.text, "parameters": []},
+        {"t": 0.000005, "type": "columns", "names": ["a"], "masked": [""]},
+    ]
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.tuples(st.sampled_from([0, 25, 23, 1700, 16, 20, 21, 26]), st.booleans(), st.binary(max_size=10)),
+    st.integers(-(2**31), 2**31 - 1).map(lambda n: (23, True, struct.pack(">i", n))),
+    st.integers(-(2**63), 2**63 - 1).map(lambda n: (20, True, struct.pack(">q", n))),
+    st.booleans().map(lambda b: (16, True, struct.pack(">?", b))),
+)
+
+
+@given(st.lists(VALUES, max_size=5), st.booleans())
+def test_i2_parameters_and_digest_of_an_extended_query_are_those_that_a_reviewer_would_see(values, parses):
+    sql = b"SELECT a FROM t WHERE b = $1"
+    lane = Lane(sql, simple=False)
+    types = [0 if value is None else value[0] for value in values]
+    formats = (
+        [int(value is not None and value[1]) for value in values] if len(values) != 1 else [int(bool(values[0] and values[0][1]))]
+    )
+    raws = [None if value is None else value[2] for value in values]
+    prepared = Prepared(sql, types, parse(sql, types))
+    bound_raw = bind(raws, formats)
+    tail = messages.execute(b"") + messages.SYNC
+    if not parses:
+        lane.lane.set_statements([(b"", sql, types, prepared.raw)])
+    taken = lane.ask((prepared.raw if parses else b"") + bound_raw + tail)
+    assert taken is not None
+    assert taken[0] == (prepared.raw if parses else b"") + bound_raw + messages.describe_portal(b"") + tail
+    [(_, body, _)] = lane.records()
+    parameters = bound(prepared, formats, raws)
+    command = Command(PROTOCOL, prepared.raw + bound_raw, sql.decode(), lane.command.effects, (), parameters)
+    found = orjson.loads(body)
+    assert found["digest"] == digest_of(SESSION, command)
+    assert found["command"]["parameters"] == parameters_json(command)
+    assert rfc8785.dumps(found) == body
+    assert taken[1][0]["parameters"] == [parameter.shown for parameter in parameters]
+
+
+def test_the_outcome_is_recorded_as_the_gate_records_it():
+    lane = Lane(b"SELECT 1", simple=True)
+    lane.ask(messages.query(b"SELECT 2"), 1_000)
+    answer = complete(lane)
+    out, events, done, turned, behind = lane.lane.target(answer, 3_500, lane.intake)
+    assert (out, done, turned, behind) == (answer, True, None, b"")
+    _, (kind, body, _) = lane.records()
+    finished = orjson.loads(body)
+    assert rfc8785.dumps(finished) == body
+    assert kind == "command.finished"
+    expected = {"ok": True, "summary": "SELECT 1", "rows": 1, "error_code": "", "duration_us": 2500, "masked": [], "review_id": ""}
+    assert expected.items() <= finished.items()
+    assert [orjson.loads(line) for line in events.splitlines()] == [
+        {"t": 0.0035, "type": "rows", "values": [["hi"]], "more": False},
+        {"t": 0.0035, "type": "done", "tag": "SELECT 1", "rows": 1, "bytes": 13, "duration_s": 0.0025},
+    ]
+    assert lane.lane.take_changes() == ([(b"", None)], True, ord("I"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        messages.query(b"SELECT 1, 2"),
+        messages.query(b"DELETE FROM t"),
+        messages.query(b"SELECT 1") + messages.query(b"DELETE FROM t"),
+        messages.query(b"SELECT 1") + b"X",
+        messages.query(b"SELECT 1; DELETE FROM t"),
+        messages.query(b"SELECT 1 /* x */"),
+        messages.query(b"SELECT \xff"),
+        messages.query(b"SELECT 1")[:-1],
+        b"",
+    ],
+)
+def test_i3_what_is_not_exactly_one_request_of_a_known_shape_is_not_for_the_lane(data):
+    lane = Lane(b"SELECT 1", simple=True)
+    assert lane.ask(data) is None
+    assert lane.intake.take(10) == [] and not lane.lane.is_busy()
+
+
+def test_i3_nothing_goes_by_the_lane_in_another_epoch_than_it_was_judged_in():
+    lane = Lane(b"SELECT 1", simple=True)
+    lane.epoch.move_on()
+    assert lane.ask(messages.query(b"SELECT 1")) is None
+    lane.lane.renew(lane.epoch.value())
+    assert lane.ask(messages.query(b"SELECT 1")) is not None
+
+
+def test_i8_nothing_goes_by_the_lane_while_the_store_takes_no_records():
+    lane = Lane(b"SELECT 1", simple=True)
+    lane.intake.set_accepts(False)
+    assert lane.ask(messages.query(b"SELECT 1")) is None
+    lane.intake.set_accepts(True)
+    assert lane.ask(messages.query(b"SELECT 1")) is not None
+
+
+def test_a_second_request_waits_for_the_answer_to_the_first():
+    lane = Lane(b"SELECT 1", simple=True)
+    assert lane.ask(messages.query(b"SELECT 1")) is not None
+    assert lane.ask(messages.query(b"SELECT 1")) is None
+
+
+@pytest.mark.parametrize("cut", range(0, 60, 7))
+def test_i5_another_description_than_known_is_not_masked_by_the_known_plan(cut):
+    lane = Lane(b"SELECT 1", simple=True)
+    lane.ask(messages.query(b"SELECT 1"))
+    other = messages.row_description([(b"ssn", 16385, 3, 25, -1, -1, 0)])
+    reply = complete(lane).replace(lane.description, other)
+    out = b""
+    for part in (reply[:cut], reply[cut:]):
+        shown, _, done, turned, _ = lane.lane.target(part, 9, lane.intake)
+        out += shown
+        assert not done
+        if turned is not None:
+            request, *_, answered, left = turned
+            assert (out, request, answered) == (b"", messages.query(b"SELECT 1"), 0)
+            assert reply.startswith(left)
+            return
+    raise AssertionError("it was taken for the known one")
+
+
+def test_an_error_goes_back_with_what_was_answered_before_it():
+    lane = Lane(b"SELECT a FROM t", simple=False)
+    prepared = parse(b"SELECT a FROM t", [])
+    lane.ask(prepared + bind([], []) + messages.execute(b"") + messages.SYNC)
+    error = messages.error_response("22012", "division by zero")
+    _, _, _, turned, _ = lane.lane.target(b"1\0\0\0\x04" + b"2\0\0\0\x04" + error, 9, lane.intake)
+    assert turned is not None and turned[-2:] == (2, error)
+    assert turned[1] == (b"SELECT a FROM t", [], prepared)
+    assert not lane.lane.is_busy()
+
+
+def test_what_comes_behind_a_reply_is_handed_back():
+    lane = Lane(b"SELECT 1", simple=True)
+    lane.ask(messages.query(b"SELECT 1"))
+    notice = messages.notice_response("hello")
+    out, _, done, turned, behind = lane.lane.target(complete(lane) + notice, 9, lane.intake)
+    assert (out, done, turned, behind) == (complete(lane), True, None, notice)
+
+
+def test_i5_a_row_of_another_width_ends_the_lane():
+    lane = Lane(b"SELECT 1", simple=True)
+    lane.ask(messages.query(b"SELECT 1"))
+    row = messages.message(b"D", struct.pack(">hii", 2, -1, -1))
+    with pytest.raises(_core.ProtocolError):
+        lane.lane.target(lane.description + row, 9, lane.intake)
+
+
+def test_statements_that_the_lane_makes_and_drops_are_told():
+    sql = b"SELECT a FROM t"
+    lane = Lane(sql, simple=False)
+    raw = parse(sql, [])
+    lane.ask(raw + bind([], []) + messages.execute(b"") + messages.SYNC)
+    lane.lane.target(complete(lane, b"1\0\0\0\x042\0\0\0\x04"), 9, lane.intake)
+    assert lane.lane.take_changes() == ([(b"", (sql, [], raw))], True, ord("I"))
+    assert lane.ask(bind([], []) + messages.execute(b"") + messages.SYNC) is not None
