@@ -48,6 +48,21 @@ def test_i5_expressions_over_masked_columns_are_masked(gateway, sql, expected, b
         assert connection.execute(sql, (1,), binary=binary).fetchone()[0] == expected
 
 
+def test_i5_a_statement_that_sql_prepares_anew_is_masked_as_what_it_is_now(gateway):
+    with gateway.connect() as connection:
+        server = connection.pgconn
+        server.prepare(b"again", b"SELECT 'harmless'")
+        assert [server.exec_prepared(b"again", []).get_value(0, 0) for _ in range(5)] == [b"harmless"] * 5
+        connection.execute("DEALLOCATE again")
+        connection.execute("PREPARE again AS SELECT ssn || '' FROM customers WHERE id = 1")
+        assert [server.exec_prepared(b"again", []).get_value(0, 0) for _ in range(5)] == [b"[redacted]"] * 5
+        with pytest.raises(psycopg.errors.InFailedSqlTransaction), connection.transaction():
+            with pytest.raises(psycopg.errors.DivisionByZero):
+                connection.execute("SELECT 1/0")
+            connection.execute("DEALLOCATE again")
+        assert server.exec_prepared(b"again", []).get_value(0, 0) == b"[redacted]"
+
+
 def test_i5_error_texts_do_not_quote_masked_values(gateway):
     with gateway.connect() as connection, pytest.raises(psycopg.errors.InvalidTextRepresentation) as caught:
         connection.execute("SELECT ssn::int FROM customers WHERE id = 1")

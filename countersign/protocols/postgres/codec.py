@@ -54,14 +54,17 @@ class Names(Generic[T]):
 
     def drop(self, name: bytes = b"") -> None:
         """The server says that it has dropped the name, or, without one, every name."""
+        self.changes += 1
         if name:
             self._held.pop(name, None)
         else:
             self._held.clear()
 
-    def all(self) -> list[T]:
-        """Everything that the server holds or will."""
-        return [*self._held.values(), *(value for value in self._hoped.values() if value is not None)]
+    def unsettle(self, name: bytes = b"") -> list[T]:
+        """What the name, or without one every name, stands for or will: something is on its way that may change that."""
+        self.changes += 1
+        values = [self.get(name)] if name else [*self._held.values(), *self._hoped.values()]
+        return [value for value in values if value is not None]
 
     def settle(self) -> None:
         """The segment is over: what was not confirmed did not happen."""

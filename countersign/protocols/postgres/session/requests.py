@@ -380,8 +380,7 @@ class Requests:
             talk.cursors.forget()
         for use in running.statements:
             if use.verb in (Verb.PREPARE, Verb.DEALLOCATE, Verb.DISCARD):
-                named = talk.statements.get(use.name.encode())
-                for prepared in talk.statements.all() if not use.name else [named] if named is not None else []:
+                for prepared in talk.statements.unsettle(use.name.encode()):
                     prepared.doubt()
             if use.verb is Verb.DISCARD:
                 talk.cursors.forget()
