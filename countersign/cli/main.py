@@ -1,6 +1,8 @@
 """The ``countersign`` command."""
 
 import asyncio
+import contextlib
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -47,6 +49,9 @@ def serve(config: ConfigOption = DEFAULT_CONFIG) -> None:
         typer.echo(f"warning: {warning}", err=True)
     import uvloop
 
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # every session takes two descriptors or more
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         uvloop.run(_serve(loaded))
     except (AuditUnavailable, OSError, ValueError) as error:

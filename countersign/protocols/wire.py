@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import select
+import socket
 import ssl
 from collections.abc import Callable
 from typing import cast
@@ -12,6 +13,9 @@ from countersign.protocols.tls import TlsChannel
 
 PROBE_S = 1.0
 CLOSE_S = 2.0
+KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
+"""Seconds of silence, seconds between probes, and how many of those may stay unanswered: a dead peer is noticed within two minutes.
+(TCP_USER_TIMEOUT is left alone: it would also end connections whose peer lives and does not read for a while.)"""
 
 
 class WireClosed(ConnectionError):
@@ -49,6 +53,7 @@ class Wire(asyncio.Protocol):
     # -- asyncio's side
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        _keep_alive(self._transport.get_extra_info("socket"))
         if self.on_connected is not None:
             self.on_connected()
 
@@ -86,6 +91,17 @@ class Wire(asyncio.Protocol):
         """The peer's address, for people."""
         address = self._open_transport().get_extra_info("peername")
         return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "local socket"
+
+    @property
+    def host(self) -> str:
+        """The peer's address without its port."""
+        address = self._open_transport().get_extra_info("peername")
+        return str(address[0]) if isinstance(address, tuple) else "local socket"
+
+    def dismiss(self) -> None:
+        """Send what is queued and close without waiting for the peer."""
+        self.flush()
+        self._open_transport().close()
 
     @property
     def is_loopback(self) -> bool:
@@ -295,3 +311,15 @@ def _told(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is not accepted: {error.verify_message}"
     return f"the TLS handshake failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
+
+
+def _keep_alive(connection: socket.socket | None) -> None:
+    """What has no such options, as Unix sockets, goes without."""
+    if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for name, value in KEEPALIVE.items():
+            if hasattr(socket, name):  # macOS lacks some
+                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -295,6 +295,7 @@ class Answers:
             detail=fields.get("D", ""),
             hint=fields.get("H", ""),
         )
+        self._talk.was_told_fatal |= fields.get("V", fields.get("S", "")) in ("FATAL", "PANIC")
         return fields.get("C", ""), fields.get("M", "")
 
     async def _masked(self, response: bytes, head: Entry | None) -> bytes:

@@ -110,6 +110,8 @@ class Conversation:
     """How many commands ran that may have prepared statements without saying so."""
     late: set[Topic | None] = field(default_factory=set)
     """What the target may still speak of before this transaction is over."""
+    was_told_fatal: bool = False
+    """The target has said that it ends the connection."""
     schema_changed: bool = False
     """Something in this transaction may have changed the target's catalog."""
     changes_unseen: bool = False

@@ -5,6 +5,7 @@ import hmac
 import secrets
 import ssl
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,9 @@ MESSAGE_LIMIT_BYTES = 64 << 20
 """The longest message taken from a client. A command that is held stays in memory, so this bounds a hold."""
 SHORT_KEY_BYTES, LONG_KEY_BYTES = 4, 32
 """Of cancel keys: all that protocol 3.0 has room for, and what 3.2 may have (PostgreSQL 18 uses as many)."""
+UNAUTHENTICATED_LIMIT = 1000
+UNAUTHENTICATED_LIMIT_OF_ONE = 500
+"""How many connections may wait to be authenticated, in all and from one address."""
 HELD_BEHIND_BYTES = 1 << 20
 """How much a client may send behind a held command before it must wait."""
 
@@ -71,6 +75,28 @@ class Live:
     target: TargetConnection
 
 
+class Arrivals:
+    """Counts the clients that have not said yet who they are, so that strangers cannot use up the gateway."""
+
+    def __init__(self) -> None:
+        self._of: Counter[str] = Counter()
+
+    def enter(self, host: str) -> str:
+        """Count one in; why not, if there is no room."""
+        if self._of.total() >= UNAUTHENTICATED_LIMIT:
+            return "too many connections wait to be authenticated"
+        if self._of[host] >= UNAUTHENTICATED_LIMIT_OF_ONE:
+            return f"too many connections from {host} wait to be authenticated"
+        self._of[host] += 1
+        return ""
+
+    def leave(self, host: str) -> None:
+        """It is known, or gone."""
+        self._of[host] -= 1
+        if not self._of[host]:
+            del self._of[host]
+
+
 class PostgresListener:
     """Listens for one target. ``start`` answers the bound address."""
 
@@ -81,6 +107,7 @@ class PostgresListener:
         self._reception = Reception(settings.target, services.keys, services.audit, _server_tls(settings), MESSAGE_LIMIT_BYTES)
         self._dialer = Dialer(settings.upstream)
         self._supervisor = Supervisor()
+        self._arrivals = Arrivals()
         self._live: dict[int, list[Live]] = {}
         self._catalogs: dict[str, TargetCatalog] = {}
         self._server: asyncio.Server | None = None
@@ -101,8 +128,15 @@ class PostgresListener:
     # -- one connection
     def _accept(self) -> Wire:
         wire = Wire(HELD_BEHIND_BYTES)
-        wire.on_connected = lambda: self._supervisor.start(self._serve(wire))
+        wire.on_connected = lambda: self._arrived(wire)
         return wire
+
+    def _arrived(self, wire: Wire) -> None:
+        if refusal := self._arrivals.enter(wire.host):
+            _turn_away(wire, errors.TOO_MANY_CONNECTIONS, refusal, "Try again in a moment.")
+            wire.dismiss()
+            return
+        self._supervisor.start(self._serve(wire))
 
     async def _serve(self, wire: Wire) -> None:
         try:
@@ -125,7 +159,13 @@ class PostgresListener:
             await wire.close()
 
     async def _admit(self, wire: Wire) -> None:
-        arrival = await self._reception.receive(wire)
+        host = wire.host
+        try:
+            arrival = await self._reception.receive(wire)
+        except TimeoutError:
+            raise Refused(errors.QUERY_CANCELED, "canceling authentication due to timeout") from None
+        finally:
+            self._arrivals.leave(host)
         if isinstance(arrival, CancelAsked):
             await self._cancel(arrival)
             return

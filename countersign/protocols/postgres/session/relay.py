@@ -100,13 +100,20 @@ class Relay:
         if error is None:
             return ended.result()
         if isinstance(error, WireClosed):
-            return "the client left" if talk.client.gone.done() else "the target left"
+            return "the client left" if talk.client.gone.done() else self._target_left()
         log.error("session_failed", session_id=talk.session.id, error=str(error), exc_info=error)
         public = str(error) if isinstance(error, (ProtocolError, ProtocolViolation)) else "internal error"
         code = errors.PROTOCOL_VIOLATION if public != "internal error" else errors.INTERNAL_ERROR
         text = f"Countersign ends this session: {public} ({talk.session.id})"
         talk.to_client(messages.error_response(code, text, severity="FATAL"))
         return f"ended: {public}"
+
+    def _target_left(self) -> str:
+        """A target that is stopped in an orderly way says so itself; a client must hear it in any case."""
+        if not self._talk.was_told_fatal:
+            text = "the target ended the connection"
+            self._talk.to_client(messages.error_response(errors.CONNECTION_FAILURE, text, severity="FATAL"))
+        return "the target left"
 
     async def _abandon_running(self) -> None:
         talk = self._talk
