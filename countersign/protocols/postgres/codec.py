@@ -52,6 +52,10 @@ class Names(Generic[T]):
         """Everything that the server holds."""
         return dict(self._held)
 
+    def all(self) -> list[T]:
+        """Everything that the server holds or will."""
+        return [*self._held.values(), *(value for value in self._hoped.values() if value is not None)]
+
     def drop(self, name: bytes = b"") -> None:
         """The server says that it has dropped the name, or, without one, every name."""
         self.changes += 1
@@ -63,8 +67,8 @@ class Names(Generic[T]):
     def unsettle(self, name: bytes = b"") -> list[T]:
         """What the name, or without one every name, stands for or will: something is on its way that may change that."""
         self.changes += 1
-        values = [self.get(name)] if name else [*self._held.values(), *self._hoped.values()]
-        return [value for value in values if value is not None]
+        found = self.get(name) if name else None
+        return self.all() if not name else [] if found is None else [found]
 
     def settle(self) -> None:
         """The segment is over: what was not confirmed did not happen."""
