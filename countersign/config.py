@@ -20,6 +20,7 @@ TLS_MODES = ("disable", "require", "verify-full")
 CLIENT_CERTS = ("accept", "require")
 CLIENT_NAMES = ("common_name", "dns", "email", "uri")
 GROUP = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+SESSION_ATTRS = ("any", "read-write")
 CHANNEL_BINDING = ("prefer", "require", "disable")
 
 
@@ -72,6 +73,9 @@ class Upstream:
     tls: str
     ca_file: Path | None
     channel_binding: str = "prefer"
+    more_hosts: tuple[str, ...] = ()
+    """Tried in order where the ones before cannot be reached."""
+    target_session_attrs: str = "any"
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,11 +327,11 @@ def _upstream(item: Section, directory: Path, warnings: list[str]) -> Upstream |
     if section is None:
         item.complain("", f"{item.where} needs 'upstream'", "upstream: {host: …, port: 5432, user: …, password: env:NAME}")
         return None
-    host = section.take("host", str, "", required=True)
+    host, *more_hosts = _hosts(section)
     port = section.take("port", int, 5432)
     if not 0 < port < 65536:
         section.complain("port", f"{port} is no port")
-    tls = section.take("tls", str, "disable" if is_loopback(host) else "verify-full")
+    tls = section.take("tls", str, "disable" if all(map(is_loopback, (host, *more_hosts))) else "verify-full")
     if tls not in TLS_MODES:
         section.complain("tls", f"'tls' is {tls!r}", f"one of {', '.join(TLS_MODES)}")
     binding = _one_of(section, "channel_binding", CHANNEL_BINDING)
@@ -341,9 +345,18 @@ def _upstream(item: Section, directory: Path, warnings: list[str]) -> Upstream |
         tls=tls,
         ca_file=_existing(section, "ca_file", directory),
         channel_binding=binding,
+        more_hosts=tuple(more_hosts),
+        target_session_attrs=_one_of(section, "target_session_attrs", SESSION_ATTRS),
     )
     section.finish()
     return upstream
+
+
+def _hosts(section: Section) -> list[str]:
+    """One host, or several as a list; at least one, if only an empty one that was complained of."""
+    if isinstance(section.mapping.get("host"), list):
+        return list(section.texts("host")) or [""]
+    return [section.take("host", str, "", required=True)]
 
 
 def _secret(section: Section, directory: Path, warnings: list[str]) -> Secret | None:

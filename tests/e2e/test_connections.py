@@ -123,3 +123,34 @@ def test_as_many_files_may_be_open_as_the_system_allows(make_gateway):
     limits = Path(f"/proc/{gateway.process.pid}/limits").read_text()
     soft, hard = next(line.split()[3:5] for line in limits.splitlines() if line.startswith("Max open files"))
     assert soft == hard
+
+
+def several(make_gateway, server, hosts: str, **more):
+    return make_gateway(upstream_port=server.port, password=server.password, policy=NO_RULES, upstream_host=hosts, **more)
+
+
+def test_a_host_that_cannot_be_reached_gives_way_to_the_next(make_gateway):
+    with DemoDatabase() as server:
+        gateway = several(make_gateway, server, "[127.0.0.9, 127.0.0.1]")
+        with gateway.connect() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        assert any("next_host" in line for line in gateway.log)
+
+
+def test_a_host_that_refuses_the_gateway_ends_the_search(make_gateway):
+    with DemoDatabase(settings={"listen_addresses": "*"}) as server:
+        gateway = several(make_gateway, server, "[127.0.0.1, 127.0.0.2]")
+        with pytest.raises(psycopg.OperationalError, match="no such database"):
+            psycopg.connect(gateway.uri("nowhere"))
+        assert not any("next_host" in line for line in gateway.log)
+
+
+def test_where_writes_are_wanted_a_server_that_takes_none_is_passed_over(make_gateway):
+    with DemoDatabase() as server:
+        gateway = several(make_gateway, server, "[127.0.0.1]", upstream_more=", target_session_attrs: read-write")
+        with gateway.connect() as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        with psycopg.connect(host=str(server.folder), port=server.port, user="postgres", autocommit=True) as direct:
+            direct.execute("ALTER ROLE app SET default_transaction_read_only = on")
+        with pytest.raises(psycopg.OperationalError, match="does not take writes"):
+            gateway.connect()

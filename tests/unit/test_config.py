@@ -108,6 +108,12 @@ def test_channel_binding_is_as_libpq_s(load, binding):
     assert load(with_upstream(f"channel_binding: {binding}")).targets[0].upstream.channel_binding == binding
 
 
+def test_a_target_may_have_several_hosts(load):
+    upstream = load(TARGET.replace("db.internal", "[one.internal, localhost]")).targets[0].upstream
+    assert (upstream.host, upstream.more_hosts, upstream.tls) == ("one.internal", ("localhost",), "verify-full")
+    assert load(TARGET.replace("db.internal", "[localhost, '::1']")).targets[0].upstream.tls == "disable"
+
+
 def with_upstream(line):
     return TARGET + f"      {line}\n"
 
@@ -125,6 +131,8 @@ def with_target(line):
         (TARGET + "    tls: {client_certs: maybe}\n", "8: 'client_certs' is 'maybe' (hint: one of accept, require)"),
         (TARGET + "    tls: {client_name: nick}\n", "8: 'client_name' is 'nick' (hint: one of common_name, dns, email, uri)"),
         (TARGET + "    tls: {client_groups: [Agents]}\n", "8: 'Agents' is no group"),
+        (TARGET.replace("db.internal", "[]"), "6: 'host' is empty"),
+        (TARGET + "      target_session_attrs: standby\n", "8: 'target_session_attrs' is 'standby' (hint: one of any, read-write)"),
         (TARGET + "      channel_binding: maybe\n", "8: 'channel_binding' is 'maybe' (hint: one of prefer, require, disable)"),
         (TARGET + "      tls: disable\n      channel_binding: require\n", "9: channel binding needs TLS"),
         ("- x\n", "1: the configuration is a mapping"),

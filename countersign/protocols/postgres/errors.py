@@ -14,10 +14,12 @@ INTERNAL_ERROR = "XX000"
 
 
 class TargetRefused(Exception):
-    """The target cannot be reached or does not accept the gateway. ``public`` may go to the client; the rest is for the log."""
+    """The target cannot be reached or does not accept the gateway. ``public`` may go to the client; the rest is for the log.
+    ``is_final``: it was reached, and another of its hosts would not do better."""
 
-    def __init__(self, public: str, cause: str, *, code: str = CONNECTION_FAILURE) -> None:
+    def __init__(self, public: str, cause: str, *, code: str = CONNECTION_FAILURE, is_final: bool = False) -> None:
         super().__init__(f"{public}: {cause}")
+        self.is_final = is_final
         self.public = public
         self.code = code
 

@@ -5,16 +5,22 @@ import contextlib
 import secrets
 import ssl
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import structlog
 
 from countersign._core import BackendDecoder, ProtocolError, decode_fields
 from countersign.config import Upstream
-from countersign.protocols.postgres import messages
+from countersign.protocols.postgres import errors, messages
 from countersign.protocols.postgres.authentication import AuthenticationFailed, KnownKeys, TargetScram, md5_password
 from countersign.protocols.postgres.errors import TargetRefused
 from countersign.protocols.wire import Wire, WireClosed
 
+log = structlog.get_logger(__name__)
+
 CONNECT_TIMEOUT_S = 15.0
+NEXT_HOST_TIMEOUT_S = 5.0
+"""Of a host that another stands in for."""
 WINDOW_BYTES = 1 << 20
 MESSAGE_LIMIT_BYTES = 1 << 30
 
@@ -30,6 +36,8 @@ class TargetConnection:
     parameters: dict[str, str] = field(default_factory=dict)
     pid: int = 0
     cancel_key: bytes = b""
+    host: str = ""
+    """Which of the target's hosts it leads to, where the target has several."""
 
 
 class Dialer:
@@ -40,13 +48,30 @@ class Dialer:
         self._known = KnownKeys()
 
     async def connect(self, database: str, settings: dict[str, str]) -> TargetConnection:
-        """Connect, secure, authenticate. Raises ``TargetRefused``; the password is in no error."""
+        """Connect, secure, authenticate. Raises ``TargetRefused``; the password is in no error.
+
+        Of several hosts the first counts that can be had; as with libpq, one that answers and refuses ends the search.
+        """
+        hosts = (self._upstream.host, *self._upstream.more_hosts)
+        for host in hosts[:-1]:
+            try:
+                return await self._connect(host, database, settings, NEXT_HOST_TIMEOUT_S)
+            except TargetRefused as error:
+                if error.is_final:
+                    raise
+                log.warning("next_host", host=host, cause=str(error))
+        return await self._connect(hosts[-1], database, settings, CONNECT_TIMEOUT_S)
+
+    async def _connect(self, host: str, database: str, settings: dict[str, str], timeout_s: float) -> TargetConnection:
+        upstream = replace(self._upstream, host=host)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                wire = await open_wire(self._upstream)
-                connection = TargetConnection(wire, BackendDecoder(MESSAGE_LIMIT_BYTES))
+            async with asyncio.timeout(timeout_s):
+                wire = await open_wire(upstream)
+                connection = TargetConnection(wire, BackendDecoder(MESSAGE_LIMIT_BYTES), host=host)
                 try:
-                    await _Opening(connection, self._upstream, self._known).run(database, settings)
+                    await _Opening(connection, upstream, self._known).run(database, settings)
+                    if upstream.target_session_attrs == "read-write":
+                        _must_write(connection)
                 except BaseException:
                     await wire.close()
                     raise
@@ -54,7 +79,8 @@ class Dialer:
         except TimeoutError as error:
             raise TargetRefused("the target does not answer", "timeout") from error
         except (WireClosed, ProtocolError, AuthenticationFailed) as error:
-            raise TargetRefused("the target broke off the connection", str(error)) from error
+            is_final = isinstance(error, AuthenticationFailed)
+            raise TargetRefused("the target broke off the connection", str(error), is_final=is_final) from error
 
     async def cancel(self, connection: TargetConnection) -> None:
         """Ask the target to cancel what a connection runs. Raises ``TargetRefused`` and ``TimeoutError``.
@@ -62,13 +88,21 @@ class Dialer:
         The target closes this connection once it has told the other. Only then may the client go on, or its next command is cancelled.
         """
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            wire = await open_wire(self._upstream)
+            wire = await open_wire(replace(self._upstream, host=connection.host or self._upstream.host))
             try:
                 wire.send(messages.cancel_request(connection.pid, connection.cancel_key))
                 with contextlib.suppress(WireClosed):
                     await wire.receive()
             finally:
                 await wire.close()
+
+
+def _must_write(connection: TargetConnection) -> None:
+    """As libpq: by the parameters that PostgreSQL reports since version 14. Raises ``TargetRefused``."""
+    said = [connection.parameters.get(name) for name in ("in_hot_standby", "default_transaction_read_only")]
+    if said != ["off", "off"]:
+        told = "in_hot_standby is {}, default_transaction_read_only is {}".format(*said)
+        raise TargetRefused("the target does not take writes", told, code=errors.CANNOT_CONNECT_NOW)
 
 
 async def open_wire(upstream: Upstream) -> Wire:
@@ -192,7 +226,8 @@ def _refusal(raw: bytes) -> TargetRefused:
     code = fields.get("C", b"").decode("ascii", "replace")
     text = fields.get("M", b"").decode("utf-8", "replace")
     if code == "3D000":
-        return TargetRefused("there is no such database on the target", text, code=code)
+        return TargetRefused("there is no such database on the target", text, code=code, is_final=True)
     if code.startswith("28"):
-        return TargetRefused("the target does not accept the gateway's credentials", text)
-    return TargetRefused(f"the target refused the session (SQLSTATE {code})", text, code=code or "08006")
+        return TargetRefused("the target does not accept the gateway's credentials", text, is_final=True)
+    public = f"the target refused the session (SQLSTATE {code})"
+    return TargetRefused(public, text, code=code or "08006", is_final=code != errors.CANNOT_CONNECT_NOW)
