@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 
@@ -171,3 +172,124 @@ def test_a_target_s_long_key_is_given_back_to_it(postgres):
                 assert line.fields()["C"] == "57014"
                 return
         pytest.fail("it was never cancelled")
+
+
+# -- clients that do not play by the rules
+def refused(line: Line, code: str) -> str:
+    """A FATAL error with this code, and then the end."""
+    fields = line.fields()
+    assert (fields["S"], fields["C"]) == ("FATAL", code)
+    assert line.message() == ("", b"")
+    return fields["M"]
+
+
+@pytest.mark.parametrize("request_", [SSL_REQUEST, GSSENC_REQUEST])
+@pytest.mark.parametrize("behind", [startup(0, user="crew"), b"\x16\x03\x01", b"x"])
+def test_bytes_pipelined_behind_a_request_for_encryption_are_refused(gateway, request_, behind):
+    with Line(gateway.port, request_ + behind) as line:
+        refused(line, "08P01")
+
+
+def test_i9_a_second_startup_is_refused_and_reaches_nothing(gateway, direct):
+    with Line(gateway.port, startup(0, user="crew", database="shop", application_name="second")) as line:
+        assert line.message()[0] == "R"
+        line.socket.sendall(startup(0, user="crew", database="shop", application_name="second"))
+        refused(line, "08P01")
+    seen = direct.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'second'").fetchone()
+    assert seen == (0,)
+
+
+def test_either_encryption_may_be_asked_for_once(gateway):
+    with Line(gateway.port, GSSENC_REQUEST) as line:
+        assert line.read(1) == b"N"
+        line.socket.sendall(SSL_REQUEST)
+        assert line.read(1) == b"N"
+        line.socket.sendall(startup(0, user="crew"))
+        assert line.message()[0] == "R"
+    for request_ in (SSL_REQUEST, GSSENC_REQUEST):
+        with Line(gateway.port, request_) as line:
+            assert line.read(1) == b"N"
+            line.socket.sendall(request_)
+            refused(line, "08P01")
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        struct.pack(">I", 0),
+        struct.pack(">I", 7),
+        struct.pack(">I", 10_001),
+        struct.pack(">II", 9, 196608) + b"x",
+        struct.pack(">II", 8, 196608),
+        startup(0, user="crew") + b"x",
+        startup(0, user="crew")[:-1] + b"user\0root\0\0",
+        startup(0, user="crew", USER="root"),
+        startup(0, user="crew", database="shop", DATABASE="postgres"),
+        struct.pack(">II", 12, 80877103) + b"more",
+        struct.pack(">III", 12, 80877102, 1),
+        struct.pack(">III", 12 + 300, 80877102, 1) + b"k" * 300,
+    ],
+)
+def test_malformed_startups_are_refused(gateway, packet):
+    with Line(gateway.port, packet) as line:
+        refused(line, "08P01")
+
+
+@pytest.mark.parametrize("parameters", [{"user": ""}, {"database": "shop"}])
+def test_a_startup_without_a_user_is_refused(gateway, parameters):
+    with Line(gateway.port, startup(0, **parameters)) as line:
+        assert "no user name" in line.fields()["M"]
+
+
+@pytest.mark.parametrize("early", [b"Q\0\0\0\x0dSELECT 1\0", b"p\0\0\xff\xff", b"\0", b"X\0\0\0\x04"])
+def test_i9_anything_but_a_password_during_authentication_ends_it(gateway, early):
+    with Line(gateway.port, startup(0, user="crew", database="shop")) as line:
+        assert line.message()[0] == "R"
+        line.socket.sendall(early)
+        refused(line, "08P01")
+
+
+@pytest.fixture(scope="module")
+def tls_gateway(database, localhost, gateway_class, tmp_path_factory):
+    """A gateway with TLS towards its clients."""
+    running = gateway_class(
+        tmp_path_factory.mktemp("tls-gateway"),
+        database.port,
+        database.password,
+        policy="rules: []\n",
+        target=f"tls: {{cert_file: {localhost[0]}, key_file: {localhost[1]}}}",
+    )
+    yield running
+    running.stop()
+
+
+def inside(gateway, authority) -> Line:
+    """A line inside TLS."""
+    line = Line(gateway.port, SSL_REQUEST)
+    assert line.read(1) == b"S"
+    context = ssl.create_default_context(cafile=str(authority.file))
+    line.socket = context.wrap_socket(line.socket, server_hostname="localhost")
+    return line
+
+
+@pytest.mark.parametrize("request_", [SSL_REQUEST, GSSENC_REQUEST])
+def test_no_other_encryption_is_begun_inside_tls(tls_gateway, authority, request_):
+    with inside(tls_gateway, authority) as line:
+        line.socket.sendall(request_)
+        refused(line, "08P01")
+
+
+def test_cleartext_behind_an_answered_ssl_request_is_no_startup(tls_gateway):
+    with Line(tls_gateway.port, SSL_REQUEST) as line:
+        assert line.read(1) == b"S"
+        line.socket.sendall(startup(0, user="crew", database="shop"))
+        assert b"R\0\0\0" not in line.read(10_000)
+
+
+def test_a_cancel_request_may_come_inside_tls(tls_gateway, authority):
+    with psycopg.connect(tls_gateway.uri() + "?sslmode=require", autocommit=True) as connection:
+        with inside(tls_gateway, authority) as line:
+            line.socket.sendall(cancel(connection.pgconn.backend_pid, b"\0" * 4))
+            assert line.message() == ("", b"")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            cancelled(connection)
