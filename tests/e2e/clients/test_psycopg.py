@@ -809,3 +809,80 @@ def test_a_masked_table_is_masked(twins, binary):
     assert through[:4] == [*masked, ("***-**-6781",), ("***-**-6782",)]
     assert "123-45" not in str(through)
     assert len(through) == len(direct)
+
+
+CHANGES = [
+    ("CREATE VIEW peek AS SELECT id, ssn FROM secrets", "SELECT ssn FROM peek"),
+    ("CREATE TEMP VIEW peek AS SELECT id, ssn AS plain FROM secrets", "SELECT plain FROM peek"),
+    ("ALTER TABLE secrets RENAME COLUMN ssn TO plain", "SELECT plain FROM secrets"),
+    ("ALTER TABLE secrets RENAME TO others", "SELECT ssn FROM others"),
+    ("ALTER TABLE secrets SET SCHEMA elsewhere", "SELECT ssn FROM elsewhere.secrets"),
+    ("CREATE TABLE heir () INHERITS (secrets); INSERT INTO heir VALUES (9, '123-45-6789')", "SELECT ssn FROM heir"),
+    ("CREATE VIEW peek AS SELECT upper(ssn) AS loud FROM secrets", "SELECT max(loud) FROM peek"),
+    ("CREATE VIEW peek AS SELECT most_common_vals::text AS loud FROM pg_stats", "SELECT loud FROM peek LIMIT 3"),
+]
+
+
+@pytest.mark.parametrize(("change", "query"), CHANGES)
+def test_i5_what_is_masked_stays_masked_whatever_its_transaction_does(twins, change, query):
+    with psycopg.connect(twins.behind.uri, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS elsewhere; ANALYZE secrets")
+    with psycopg.connect(twins.through.uri) as connection:
+        connection.execute("CREATE TEMP TABLE own AS SELECT 1 AS one")
+        connection.execute(change)
+        assert connection.execute("SELECT one FROM own").fetchall() == [(1,)]
+        for binary in (False, True):
+            rows = connection.execute(query, binary=binary).fetchall()
+            assert rows
+            assert "123-45" not in str(rows)
+        connection.rollback()
+
+
+def test_names_that_nobody_holds(talk):
+    def dialogue(connection):
+        server = connection.pgconn
+        found = []
+
+        def note(result):
+            error = fields(psycopg.errors.Diagnostic(result)) if result.status == psycopg.pq.ExecStatus.FATAL_ERROR else None
+            rows = [[result.get_value(row, i) for i in range(result.nfields)] for row in range(result.ntuples)]
+            found.append((psycopg.pq.ExecStatus(result.status).name, rows, error, server.transaction_status))
+
+        note(server.exec_prepared(b"nobody", []))
+        note(server.prepare(b"known", b"SELECT 'known'"))
+        note(server.exec_prepared(b"known", []))
+        for query in (b"BEGIN", b"SELECT 1/0", b"DEALLOCATE known"):
+            note(server.exec_(query))
+        note(server.exec_prepared(b"nobody", []))
+        note(server.exec_(b"ROLLBACK"))
+        note(server.exec_prepared(b"known", []))
+        note(server.exec_(b"DEALLOCATE known"))
+        note(server.exec_prepared(b"known", []))
+        note(server.exec_(b"PREPARE known AS SELECT 'by SQL'"))
+        note(server.exec_prepared(b"known", []))
+        note(server.exec_(b"DISCARD ALL"))
+        note(server.exec_prepared(b"known", []))
+        note(server.describe_prepared(b"known"))
+        note(server.describe_portal(b"nobody"))
+        return found
+
+    codes = [error and error["sqlstate"] for _, _, error, _ in talk(dialogue)]
+    assert codes == [
+        "26000",
+        None,
+        None,
+        None,
+        "22012",
+        "25P02",
+        "26000",
+        None,
+        None,
+        None,
+        "26000",
+        None,
+        None,
+        None,
+        "26000",
+        "26000",
+        "34000",
+    ]
