@@ -7,11 +7,11 @@ use crate::{
 };
 
 /// A server's message, a run of rows or of copy data, or (kind `CONTINUED`) the next bytes of a long one.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Event {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event<'a> {
     pub kind: u8,
     /// Whole messages with their headers; of runs all, after masking; of a long message what has come so far.
-    pub data: Vec<u8>,
+    pub data: &'a [u8],
     /// How many rows or copy messages begin here.
     pub rows: usize,
 }
@@ -22,6 +22,8 @@ pub struct BackendDecoder {
     limit: usize,
     plan: Option<RowPlan>,
     copy: Option<CopyMasker>,
+    /// Where rows that change are written, run after run.
+    room: Vec<u8>,
     /// What is still to come of a long message that goes through unchanged.
     remaining: usize,
 }
@@ -33,6 +35,7 @@ impl BackendDecoder {
             limit,
             plan: None,
             copy: None,
+            room: Vec::new(),
             remaining: 0,
         }
     }
@@ -56,7 +59,7 @@ impl BackendDecoder {
         self.copy = copy;
     }
 
-    pub fn next_event(&mut self) -> Result<Option<Event>, ProtocolError> {
+    pub fn next_event(&mut self) -> Result<Option<Event<'_>>, ProtocolError> {
         if self.remaining > 0 {
             return Ok(self.continued());
         }
@@ -74,14 +77,14 @@ impl BackendDecoder {
             b'd' => self.copied().map(Some),
             _ => Ok(Some(Event {
                 kind,
-                data: self.frames.take(whole),
+                data: self.frames.pass(whole),
                 rows: 0,
             })),
         }
     }
 
     /// A message that is not all there: a long one that goes through unchanged need not be kept.
-    fn begun(&mut self, kind: u8, whole: usize) -> Result<Option<Event>, ProtocolError> {
+    fn begun(&mut self, kind: u8, whole: usize) -> Result<Option<Event<'_>>, ProtocolError> {
         let payload = self.frames.pending().get(HEADER..).unwrap_or_default();
         let passes = match kind {
             b'D' => self.plan.as_ref().is_some_and(RowPlan::passes),
@@ -98,13 +101,13 @@ impl BackendDecoder {
         self.remaining = whole - here;
         Ok(Some(Event {
             kind,
-            data: self.frames.take(here),
+            data: self.frames.pass(here),
             rows: 1,
         }))
     }
 
-    fn continued(&mut self) -> Option<Event> {
-        let data = self.frames.take(self.remaining);
+    fn continued(&mut self) -> Option<Event<'_>> {
+        let data = self.frames.pass(self.remaining);
         self.remaining -= data.len();
         (!data.is_empty()).then_some(Event {
             kind: CONTINUED,
@@ -113,79 +116,31 @@ impl BackendDecoder {
         })
     }
 
-    fn rows(&mut self) -> Result<Event, ProtocolError> {
+    fn rows(&mut self) -> Result<Event<'_>, ProtocolError> {
         let Some(plan) = &self.plan else {
             return Err(ProtocolError::new("rows without a known shape"));
         };
-        let (mut offset, mut rows) = (0, 0);
-        let mut masked = Vec::new();
-        while let Ok(Some((b'D', whole))) = self.frames.complete(offset, self.limit) {
-            let end = offset.saturating_add(whole);
-            let payload = self
-                .frames
-                .pending()
-                .get(offset.saturating_add(HEADER)..end)
-                .unwrap_or_default();
-            let good = masked.len();
-            let read = if plan.passes() {
-                plan.check_width(payload)
-            } else {
-                plan.mask_row(payload, self.limit, &mut masked)
-            };
-            match read {
-                Err(error) if rows == 0 => return Err(error),
-                // It is reported behind the good rows, so that it does not matter how the stream is cut.
-                Err(_) => {
-                    masked.truncate(good);
-                    break;
-                }
-                Ok(()) => {}
-            }
-            offset = end;
-            rows += 1;
-        }
-        let raw = self.frames.take(offset);
-        Ok(Event {
-            kind: b'D',
-            data: if plan.passes() { raw } else { masked },
-            rows,
-        })
+        let run = plan.mask_run(self.frames.pending(), self.limit, &mut self.room)?;
+        let (is_changed, rows, consumed) = (run.is_changed, run.rows, run.consumed);
+        Ok(self.run(b'D', is_changed, rows, consumed))
     }
 
-    fn copied(&mut self) -> Result<Event, ProtocolError> {
+    fn copied(&mut self) -> Result<Event<'_>, ProtocolError> {
         let Some(copy) = &mut self.copy else {
             return Err(ProtocolError::new("copy data without a known shape"));
         };
-        let (mut offset, mut rows) = (0, 0);
-        let mut out = Vec::new();
-        while let Ok(Some((b'd', whole))) = self.frames.complete(offset, self.limit) {
-            let end = offset.saturating_add(whole);
-            let payload = self
-                .frames
-                .pending()
-                .get(offset.saturating_add(HEADER)..end)
-                .unwrap_or_default();
-            let masked = match copy.mask(payload) {
-                Err(error) if rows == 0 => return Err(error),
-                Err(_) => break,
-                Ok(masked) => masked,
-            };
-            let length = u32::try_from(masked.len().saturating_add(4))
-                .ok()
-                .filter(|_| masked.len() <= self.limit)
-                .ok_or_else(|| ProtocolError::new("a masked row is too long"))?;
-            out.push(b'd');
-            out.extend_from_slice(&length.to_be_bytes());
-            out.extend_from_slice(&masked);
-            offset = end;
-            rows += 1;
-        }
-        self.frames.take(offset);
-        Ok(Event {
-            kind: b'd',
-            data: out,
+        let run = copy.mask_run(self.frames.pending(), self.limit, &mut self.room)?;
+        let (is_changed, rows, consumed) = (run.is_changed, run.rows, run.consumed);
+        Ok(self.run(b'd', is_changed, rows, consumed))
+    }
+
+    fn run(&mut self, kind: u8, is_changed: bool, rows: usize, consumed: usize) -> Event<'_> {
+        let passed = self.frames.pass(consumed);
+        Event {
+            kind,
+            data: if is_changed { &self.room } else { passed },
             rows,
-        })
+        }
     }
 }
 
@@ -227,7 +182,7 @@ mod tests {
             for part in [&raw[..cut], &raw[cut..]] {
                 decoder.feed(part);
                 while let Some(event) = decoder.next_event().unwrap() {
-                    out.extend(event.data);
+                    out.extend_from_slice(event.data);
                     rows += event.rows;
                 }
                 prop_assert!(decoder.buffered() < STREAMED.max(10));

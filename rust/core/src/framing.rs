@@ -12,6 +12,34 @@ pub const STREAMED: usize = 64 << 10;
 /// The kind of an event that holds the next bytes of a message whose beginning was handed out before.
 pub const CONTINUED: u8 = 0;
 
+/// Type and whole length of the message that begins here, if its header is there.
+///
+/// The length is judged as soon as the header is there, so that a liar is refused before its bytes are kept.
+pub fn header(data: &[u8], limit: usize) -> Result<Option<(u8, usize)>, ProtocolError> {
+    let Some((&[kind, a, b, c, d], _)) = data.split_first_chunk::<HEADER>() else {
+        return Ok(None);
+    };
+    let length = u32::from_be_bytes([a, b, c, d]) as usize;
+    if length < 4 {
+        return Err(ProtocolError::new("a message length below 4"));
+    }
+    let whole = length.saturating_add(1);
+    if whole > limit {
+        return Err(ProtocolError::new(format!(
+            "a message of {whole} bytes, {limit} are allowed"
+        )));
+    }
+    Ok(Some((kind, whole)))
+}
+
+/// The whole message of this kind that begins here; `None` where another does, or none is whole and sound.
+pub fn whole_message(data: &[u8], kind: u8, limit: usize) -> Option<&[u8]> {
+    match header(data, limit) {
+        Ok(Some((found, whole))) if found == kind => data.get(..whole),
+        _ => None,
+    }
+}
+
 /// A buffer that hands out whole messages. Consumed bytes are dropped in bulk, so cost stays linear.
 #[derive(Default)]
 pub struct Frames {
@@ -51,31 +79,16 @@ impl Frames {
 
     /// Take `count` pending bytes.
     pub fn take(&mut self, count: usize) -> Vec<u8> {
-        let end = self.start.saturating_add(count).min(self.buffer.len());
-        let taken = self.buffer.get(self.start..end).unwrap_or_default().to_vec();
-        self.start = end;
-        taken
+        self.pass(count).to_vec()
     }
-}
 
-/// Type and whole length of the message that begins with these bytes, if its header is there.
-///
-/// The length is judged as soon as the header is there, so that a liar is refused before its bytes are kept.
-pub fn header(data: &[u8], limit: usize) -> Result<Option<(u8, usize)>, ProtocolError> {
-    let Some((&[kind, a, b, c, d], _)) = data.split_first_chunk::<HEADER>() else {
-        return Ok(None);
-    };
-    let length = u32::from_be_bytes([a, b, c, d]) as usize;
-    if length < 4 {
-        return Err(ProtocolError::new("a message length below 4"));
+    /// The same, left where they are until more is fed.
+    pub fn pass(&mut self, count: usize) -> &[u8] {
+        let end = self.start.saturating_add(count).min(self.buffer.len());
+        let passed = self.buffer.get(self.start..end).unwrap_or_default();
+        self.start = end;
+        passed
     }
-    let whole = length.saturating_add(1);
-    if whole > limit {
-        return Err(ProtocolError::new(format!(
-            "a message of {whole} bytes, {limit} are allowed"
-        )));
-    }
-    Ok(Some((kind, whole)))
 }
 
 /// Client messages after start-up (manual, "Message Formats", those marked F).

@@ -112,6 +112,8 @@ pub struct Answer {
     description: Arc<[u8]>,
     shown: bool,
     plan: RowPlan,
+    /// Where rows that change are written.
+    room: Vec<u8>,
 }
 
 impl Answer {
@@ -126,6 +128,7 @@ impl Answer {
             description,
             shown,
             plan,
+            room: Vec::new(),
         }
     }
 
@@ -156,7 +159,8 @@ impl Answer {
                 progress.turned = Some(Default::default());
                 break;
             }
-            let Some(message) = data.get(used..used.saturating_add(whole)) else {
+            let rest = data.get(used..).unwrap_or_default();
+            let Some(message) = rest.get(..whole) else {
                 if whole > LONG {
                     // A long message is for the full state machine, which can stream it.
                     progress.turned = Some(Default::default());
@@ -164,8 +168,10 @@ impl Answer {
                 break;
             };
             if kind == b'D' {
-                self.row(message, progress)?;
-            } else if kind == b'T' && message != &*self.description {
+                used += self.rows(rest, progress)?;
+                continue;
+            }
+            if kind == b'T' && message != &*self.description {
                 progress.turned = Some(Default::default());
                 break;
             } else {
@@ -176,20 +182,16 @@ impl Answer {
         Ok(used)
     }
 
-    fn row(&self, message: &[u8], progress: &mut Progress) -> Result<(), ProtocolError> {
-        let payload = message.get(HEADER..).unwrap_or_default();
+    /// A run of whole rows.
+    fn rows(&mut self, data: &[u8], progress: &mut Progress) -> Result<usize, ProtocolError> {
+        let run = self.plan.mask_run(data, self.limit, &mut self.room)?;
         if progress.row_count == 0 {
-            progress.rows = progress.out.len()..progress.out.len();
+            progress.rows.start = progress.out.len();
         }
-        if self.plan.passes() {
-            self.plan.check_width(payload)?;
-            progress.out.extend_from_slice(message);
-        } else {
-            self.plan.mask_row(payload, self.limit, &mut progress.out)?;
-        }
+        progress.out.extend_from_slice(run.data);
         progress.rows.end = progress.out.len();
-        progress.row_count += 1;
-        Ok(())
+        progress.row_count += run.rows;
+        Ok(run.consumed)
     }
 
     fn message(&mut self, kind: u8, message: &[u8], progress: &mut Progress) {

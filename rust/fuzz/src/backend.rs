@@ -58,7 +58,7 @@ fn decode(parts: &[&[u8]], limit: usize, plan: &RowPlan, copy: CopyMasker) -> Se
                 event.kind != CONTINUED || plan.passes(),
                 "what is masked is masked whole"
             );
-            events.push(event);
+            events.push((event.data.to_vec(), event.rows));
         }
         assert!(
             decoder.buffered() < limit,
@@ -67,8 +67,8 @@ fn decode(parts: &[&[u8]], limit: usize, plan: &RowPlan, copy: CopyMasker) -> Se
         Ok(())
     });
     Seen {
-        rows: events.iter().map(|event| event.rows).sum(),
-        out: events.into_iter().flat_map(|event| event.data).collect(),
+        rows: events.iter().map(|(_, rows)| rows).sum(),
+        out: events.into_iter().flat_map(|(data, _)| data).collect(),
         error,
     }
 }

@@ -1,6 +1,7 @@
 use countersign_core::{
     backend::BackendDecoder,
-    masking::rows::{ColumnPlan, Kind, Mode},
+    framing::{HEADER, whole_message},
+    masking::rows::{ColumnPlan, Kind, Mode, RowPlan},
     messages,
 };
 
@@ -22,6 +23,7 @@ pub fn rows(mut data: &[u8]) {
         planted += 1;
         next(&mut data);
     }
+    as_row_by_row(&plan, &stream);
     let mut decoder = BackendDecoder::new(1 << 20);
     decoder.set_row_plan(Some(plan));
     let (mut out, mut count) = (Vec::new(), 0);
@@ -30,7 +32,7 @@ pub fn rows(mut data: &[u8]) {
         decoder.feed(part);
         while let Some(event) = decoder.next_event().expect("these rows are well-formed") {
             count += event.rows;
-            out.extend(event.data);
+            out.extend_from_slice(event.data);
         }
     }
     assert_eq!(count, planted);
@@ -41,6 +43,22 @@ pub fn rows(mut data: &[u8]) {
             check(column, *value);
         }
     }
+}
+
+/// A run that is searched at once comes out as its rows do, each by itself.
+fn as_row_by_row(plan: &RowPlan, stream: &[u8]) {
+    let (mut room, mut single, mut at) = (Vec::new(), Vec::new(), 0);
+    while let Some(row) = whole_message(&stream[at..], b'D', 1 << 20) {
+        plan.mask_row(&row[HEADER..], 1 << 20, &mut single)
+            .expect("these rows are well-formed");
+        at += row.len();
+    }
+    let hits = plan.take_hits();
+    let run = plan
+        .mask_run(stream, 1 << 20, &mut room)
+        .expect("these rows are well-formed");
+    assert_eq!((run.data, run.consumed), (&single[..], at));
+    assert_eq!(plan.take_hits(), hits);
 }
 
 /// The next value, of a length that the input gives; in a masked column with the secret inside.

@@ -41,7 +41,7 @@ pub fn steady(mut data: &[u8]) {
         decoder.feed(&data[..consumed]);
         let mut out = Vec::new();
         while let Ok(Some(event)) = decoder.next_event() {
-            out.extend(event.data);
+            out.extend_from_slice(event.data);
         }
         assert_eq!(out, bytewise.out);
     }

@@ -28,11 +28,12 @@ fn broken(error: CoreError) -> PyErr {
     ProtocolError::new_err(error.0)
 }
 
-/// A decoder is used by one session's loop; the lock only satisfies a frozen class.
+/// A decoder is used by one session's loop; the lock only satisfies a frozen class. Nobody waits for it, so that it may be held
+/// while the interpreter's own is given up.
 fn locked<T>(mutex: &Mutex<T>) -> PyResult<std::sync::MutexGuard<'_, T>> {
     mutex
-        .lock()
-        .map_err(|_| ProtocolError::new_err("a decoder was left broken"))
+        .try_lock()
+        .map_err(|_| ProtocolError::new_err("a decoder is in use or was left broken"))
 }
 
 type Bytes<'py> = Bound<'py, PyBytes>;
@@ -138,9 +139,11 @@ impl BackendDecoder {
     }
 
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<(u8, Bytes<'py>, usize)>> {
+        let mut guard = locked(&self.0)?;
+        let decoder = &mut *guard;
         // Masking a long run of rows is the one slow thing here: others may run meanwhile.
-        let event = py.detach(|| locked(&self.0)?.next_event().map_err(broken))?;
-        Ok(event.map(|event| (event.kind, PyBytes::new(py, &event.data), event.rows)))
+        let event = py.detach(|| decoder.next_event().map_err(broken))?;
+        Ok(event.map(|event| (event.kind, PyBytes::new(py, event.data), event.rows)))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     os::fd::FromRawFd,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -17,12 +17,18 @@ use countersign_core::{
 };
 use countersign_relay::{Engine as CoreEngine, Entrant, Intake as CoreIntake, Item, Returned, Why};
 use pyo3::{
-    exceptions::{PyOSError, PyValueError},
+    exceptions::{PyOSError, PyRuntimeError, PyValueError},
     prelude::*,
     types::{PyBytes, PyList, PyString},
 };
 
-use crate::{Bytes, RowPlan, broken, locked};
+use crate::{Bytes, RowPlan, broken};
+
+/// A lane belongs to the event loop or to the relay's thread, which holds it for microseconds and never asks for the interpreter.
+fn locked(lane: &Mutex<CoreLane>) -> PyResult<MutexGuard<'_, CoreLane>> {
+    lane.lock()
+        .map_err(|_| PyRuntimeError::new_err("a lane was left broken"))
+}
 
 /// Where audit records wait for the writer.
 #[pyclass(frozen)]

@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use super::sieve::{self, Candidates, Sieve, Stretch};
+
 /// A stretch of sensitive text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hit {
@@ -16,10 +18,22 @@ pub struct Hit {
 /// Decides on a proposed stretch and may shorten it.
 type Validator = fn(text: &[u8], start: usize, end: usize) -> Option<Hit>;
 
+/// Where in a stretch a hit may begin.
+#[derive(Clone, Copy)]
+enum Begins {
+    /// Where the stretch does.
+    Here,
+    /// Not behind a letter or a digit, which its validator sees to.
+    AtWord,
+}
+
 /// One entry of the table.
 pub struct Detector {
     pub name: &'static str,
     pub pattern: &'static str,
+    /// Every hit begins in a stretch of one of them, as `begins` says. At most `SIEVES`.
+    pub sieves: &'static [Sieve],
+    begins: Begins,
     validate: Validator,
     pub must_match: &'static [&'static str],
     pub must_not_match: &'static [&'static str],
@@ -29,6 +43,8 @@ pub const DETECTORS: &[Detector] = &[
     Detector {
         name: "email",
         pattern: r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*\.[A-Za-z]{2,24}",
+        sieves: &[sieve::email],
+        begins: Begins::Here,
         validate: as_proposed,
         must_match: &["ana.b+x@example.co.uk", "<o'neil@mail.example>"],
         must_not_match: &["user@localhost", "a @ b.com", "@handle"],
@@ -36,6 +52,8 @@ pub const DETECTORS: &[Detector] = &[
     Detector {
         name: "payment_card",
         pattern: r"[2-6][0-9](?:[ -]?[0-9]){11,17}",
+        sieves: &[sieve::payment_card],
+        begins: Begins::AtWord,
         validate: payment_card,
         must_match: &[
             "4242424242424242",
@@ -53,6 +71,8 @@ pub const DETECTORS: &[Detector] = &[
     Detector {
         name: "us_ssn",
         pattern: r"[0-8][0-9]{2}[- ][0-9]{2}[- ][0-9]{4}",
+        sieves: &[sieve::us_ssn],
+        begins: Begins::AtWord,
         validate: us_ssn,
         must_match: &["123-45-6789", "ssn 078 05 1120."],
         must_not_match: &[
@@ -67,6 +87,8 @@ pub const DETECTORS: &[Detector] = &[
     Detector {
         name: "iban",
         pattern: r"[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}",
+        sieves: &[sieve::iban],
+        begins: Begins::AtWord,
         validate: iban,
         must_match: &["DE89370400440532013000", "GB29 NWBK 6016 1331 9268 19"],
         must_not_match: &["DE89370400440532013001", "XX89370400440532013000", "ABCD"],
@@ -74,6 +96,8 @@ pub const DETECTORS: &[Detector] = &[
     Detector {
         name: "phone",
         pattern: r"\+[1-9][0-9]{0,2}(?:[ .()-]{0,2}[0-9]){6,12}|\(?[2-9][0-9]{2}(?:\) ?|[ .-])[2-9][0-9]{2}[ .-][0-9]{4}",
+        sieves: &[sieve::phone_abroad, sieve::phone_in_groups],
+        begins: Begins::AtWord,
         validate: stands_alone,
         must_match: &[
             "+49 30 901820",
@@ -86,6 +110,8 @@ pub const DETECTORS: &[Detector] = &[
     Detector {
         name: "aws_key",
         pattern: r"(?:AKIA|ASIA|AGPA|AIDA|AROA|ANPA)[A-Z2-7]{16}|(?i:aws[a-z_ .-]{0,12}secret[a-z_ .-]{0,16}['\x22]?[ =:]{1,4}['\x22]?)[A-Za-z0-9/+]{40}",
+        sieves: &[sieve::aws_key_id, sieve::aws_secret],
+        begins: Begins::AtWord,
         validate: stands_alone,
         must_match: &[
             "AKIAIOSFODNN7EXAMPLE",
@@ -100,6 +126,8 @@ pub const DETECTORS: &[Detector] = &[
     Detector {
         name: "jwt",
         pattern: r"eyJ[A-Za-z0-9_-]{5,}\.eyJ[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]*",
+        sieves: &[sieve::jwt],
+        begins: Begins::Here,
         validate: as_proposed,
         must_match: &[
             "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
@@ -110,6 +138,8 @@ pub const DETECTORS: &[Detector] = &[
     Detector {
         name: "private_key",
         pattern: r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|\z)",
+        sieves: &[sieve::private_key],
+        begins: Begins::Here,
         validate: as_proposed,
         must_match: &[
             "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----",
@@ -119,9 +149,17 @@ pub const DETECTORS: &[Detector] = &[
     },
 ];
 
+/// The most sieves that a detector has.
+const SIEVES: usize = 2;
+
+/// The most sieves that all detectors have together.
+pub const ALL_SIEVES: usize = SIEVES * DETECTORS.len();
+
+/// The patterns, to be tried at the beginning of a text.
 static PATTERNS: LazyLock<Vec<Option<Regex>>> = LazyLock::new(|| {
-    let compile = |detector: &Detector| RegexBuilder::new(detector.pattern).unicode(false).build().ok();
-    DETECTORS.iter().map(compile).collect()
+    let anchored = |detector: &Detector| format!(r"\A(?:{})", detector.pattern);
+    let compile = |pattern: String| RegexBuilder::new(&pattern).unicode(false).build().ok();
+    DETECTORS.iter().map(anchored).map(compile).collect()
 });
 
 /// The table's index of a detector.
@@ -136,20 +174,37 @@ pub fn find_all(detector: usize, text: &[u8]) -> Vec<Hit> {
     let (Some(entry), Some(Some(pattern))) = (DETECTORS.get(detector), PATTERNS.get(detector)) else {
         return hits;
     };
+    if entry.sieves.iter().all(|sieve| sieve(text, 0).is_none()) {
+        return hits;
+    }
+    let mut candidates = Candidates::<SIEVES>::new(entry.sieves, text);
     let mut from = 0;
-    while let Some(proposal) = pattern.find_at(text, from) {
-        match (entry.validate)(text, proposal.start(), proposal.end()) {
+    while let Some(stretch) = candidates.next(from) {
+        from = match entry.first_hit(pattern, text, stretch, from) {
             Some(hit) => {
                 hits.push(hit);
-                from = hit.end;
+                hit.end
             }
-            None => from = proposal.start() + 1,
-        }
-        if from > text.len() {
-            break;
-        }
+            None => stretch.end,
+        };
     }
     hits
+}
+
+impl Detector {
+    /// The first hit that begins in a stretch, at or behind `from`.
+    fn first_hit(&self, pattern: &Regex, text: &[u8], stretch: Stretch, from: usize) -> Option<Hit> {
+        let hit_at = |start: usize| {
+            let proposal = pattern.find(text.get(start..)?)?;
+            (self.validate)(text, start, start + proposal.end())
+        };
+        match self.begins {
+            Begins::Here => hit_at(stretch.start),
+            Begins::AtWord => (stretch.start.max(from)..stretch.end)
+                .filter(|&start| !word_before(text, start))
+                .find_map(hit_at),
+        }
+    }
 }
 
 // -- validators
@@ -363,12 +418,122 @@ mod tests {
         }
     }
 
+    /// The same by the patterns alone, tried at every place: what `find_all` must agree with.
+    fn find_plainly(detector: usize, text: &[u8]) -> Vec<Hit> {
+        static PLAIN: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+            let compile = |detector: &Detector| {
+                RegexBuilder::new(detector.pattern)
+                    .unicode(false)
+                    .build()
+                    .unwrap()
+            };
+            DETECTORS.iter().map(compile).collect()
+        });
+        let mut hits = Vec::new();
+        let mut from = 0;
+        while let Some(proposal) = PLAIN[detector].find_at(text, from) {
+            match (DETECTORS[detector].validate)(text, proposal.start(), proposal.end()) {
+                Some(hit) => {
+                    hits.push(hit);
+                    from = hit.end;
+                }
+                None => from = proposal.start() + 1,
+            }
+            if from > text.len() {
+                break;
+            }
+        }
+        hits
+    }
+
+    fn agrees_with_the_plain_way(text: &[u8]) {
+        for (index, detector) in DETECTORS.iter().enumerate() {
+            let (found, plainly) = (find_all(index, text), find_plainly(index, text));
+            assert_eq!(found, plainly, "{} in {}", detector.name, text.escape_ascii());
+        }
+    }
+
     #[test]
     fn every_pattern_compiles() {
         assert!(PATTERNS.iter().all(Option::is_some));
     }
 
+    /// Pieces of hits and of what is nearly one, and what stands between them.
+    fn pieces() -> impl Strategy<Value = Vec<u8>> {
+        let whole: Vec<&[u8]> = DETECTORS
+            .iter()
+            .flat_map(|detector| detector.must_match.iter().chain(detector.must_not_match))
+            .map(|example| example.as_bytes())
+            .collect();
+        let part =
+            (prop::sample::select(whole.clone()), 0usize..80, 0usize..80).prop_map(|(example, cut, end)| {
+                let end = end.min(example.len());
+                example[cut.min(end)..end].to_vec()
+            });
+        let random = prop::string::bytes_regex(
+            r"(?-u)[0-9]{1,20}|[0-9 -]{1,40}|[0-9 .()+-]{1,30}|[A-Z0-9 ]{1,40}|[A-Z]{2}[0-9]{2}|AKIA|[A-Z2-7]{16}|[A-Za-z0-9/+]{38,42}|(?i:aws|secret)|[ =:'\x22]{1,5}|eyJ|[a-z_-]{1,9}|[.]|@|[a-z@.]{1,12}|-----(BEGIN|END) |PRIVATE KEY-----|[\x00-\xff]{1,4}|a{60,66}|\n|4(242){5}",
+        )
+        .unwrap();
+        let whole = prop::sample::select(whole).prop_map(<[u8]>::to_vec);
+        prop_oneof![1 => whole, 1 => part, 3 => random]
+    }
+
+    /// Texts made of them.
+    fn texts() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(pieces(), 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    #[test]
+    fn the_shortest_and_the_longest_forms_are_found() {
+        let (a, b, key) = ("a".repeat(64), "b".repeat(63), "k".repeat(40));
+        let name = format!("aws{}secret{}", "_".repeat(12), "_".repeat(16));
+        for (detector, text) in [
+            ("email", "a@b.co".to_owned()),
+            ("email", format!("{a}@{b}.{b}.com")),
+            ("payment_card", "4222222222222".to_owned()),
+            ("iban", "NO9386011117947".to_owned()),
+            ("phone", "+1234567".to_owned()),
+            ("aws_key", format!("{name}\"====\"{key}")),
+            ("aws_key", format!("awssecret={key}")),
+            ("jwt", "eyJaaaaa.eyJaa.".to_owned()),
+            ("private_key", "-----BEGIN PRIVATE KEY-----".to_owned()),
+        ] {
+            agrees_with_the_plain_way(text.as_bytes());
+            assert_eq!(
+                find_all(position(detector).unwrap(), text.as_bytes()).len(),
+                1,
+                "{text}"
+            );
+        }
+    }
+
     proptest! {
+        #[test]
+        fn the_sieves_let_every_hit_through(text in texts()) {
+            agrees_with_the_plain_way(&text);
+        }
+
+        #[test]
+        fn the_sieves_let_every_hit_through_in_few_kinds_of_bytes(
+            text in "[0-9]{0,3}([4 -]|[2-9]|[A]|[Zz]|@|[.]|[+(]){0,60}",
+        ) {
+            agrees_with_the_plain_way(text.as_bytes());
+        }
+
+        /// What is around a value cannot hide that there may be a hit in it, wherever the search begins.
+        #[test]
+        fn a_sieve_sees_a_hit_in_whatever_holds_it(before in texts(), text in texts(), behind in texts(), from in 0usize..200) {
+            let all = [&before[..], &text, &behind].concat();
+            for (index, detector) in DETECTORS.iter().enumerate() {
+                for hit in find_plainly(index, &text) {
+                    let (start, end) = (before.len() + hit.start, before.len() + hit.end);
+                    let mut candidates = Candidates::<SIEVES>::new(detector.sieves, &all);
+                    candidates.touch(from.min(before.len()), from.min(before.len()));
+                    prop_assert!(candidates.touch(start, end), "{}", detector.name);
+                }
+            }
+        }
+
         #[test]
         fn hits_lie_inside_the_text_in_order(data in prop::collection::vec(any::<u8>(), 0..300)) {
             for index in 0..DETECTORS.len() {

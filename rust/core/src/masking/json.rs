@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use memchr::{memchr, memchr2};
+
 use super::{Found, Masker};
 
 /// The JSON text with its hits replaced, and a hit for each that was; `None` where there are none.
@@ -11,16 +13,19 @@ use super::{Found, Masker};
 /// or number holds alone, as a name and its value do together, masks each of those that it touches. A masked number becomes a string.
 pub fn mask(masker: &Masker, text: &[u8]) -> Option<(Vec<u8>, Vec<Found>)> {
     let across = masker.find(text);
-    if across.is_empty() && !text.contains(&b'\\') {
+    if across.is_empty() && memchr(b'\\', text).is_none() {
         return None;
     }
-    let mut out = Vec::with_capacity(text.len());
+    let mut candidates = masker.candidates(text);
+    let mut out = Vec::new();
     let mut all = Vec::new();
     let mut across = across.into_iter().peekable();
     let mut from = 0;
     for token in (Tokens { text, at: 0 }) {
-        let value = unquoted(text.get(token.clone()).unwrap_or_default());
-        let found = masker.find(&value);
+        let raw = text.get(token.clone()).unwrap_or_default();
+        let may_hold = candidates.touch(token.start, token.end) || memchr(b'\\', raw).is_some();
+        let value = unquoted(raw);
+        let found = if may_hold { masker.find(&value) } else { Vec::new() };
         while across.next_if(|one| one.hit.end <= token.start).is_some() {}
         let touched = across.peek().filter(|one| one.hit.start < token.end);
         let masked = match touched {
@@ -73,12 +78,12 @@ fn is_of_number(byte: u8) -> bool {
 /// The length of a string with its quotes; up to the end of the text where it has none.
 fn string(token: &[u8]) -> usize {
     let mut at = 1;
-    while let Some(&byte) = token.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
+    while let Some(next) = memchr2(b'"', b'\\', token.get(at..).unwrap_or_default()) {
+        at += next + 1;
+        if token.get(at - 1) == Some(&b'"') {
+            return at;
         }
+        at += 1;
     }
     token.len()
 }

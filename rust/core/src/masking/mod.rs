@@ -5,12 +5,13 @@ pub mod detectors;
 pub mod json;
 pub mod operators;
 pub mod rows;
+pub mod sieve;
 
 use std::sync::Arc;
 
-use detectors::{DETECTORS, Hit};
+use detectors::{ALL_SIEVES, DETECTORS, Hit};
 use operators::Operator;
-use regex::bytes::RegexSet;
+use sieve::{Candidates, Sieve};
 
 /// A detector in use: which table entry, for which rule, and what replaces its hits.
 struct Watch {
@@ -19,7 +20,7 @@ struct Watch {
     operator: Operator,
 }
 
-/// Content rules made ready: one pass over a value tells which detectors may match at all.
+/// Content rules made ready.
 #[derive(Clone)]
 pub struct Masker {
     inner: Arc<Inner>,
@@ -27,7 +28,8 @@ pub struct Masker {
 
 struct Inner {
     watches: Vec<Watch>,
-    prefilter: RegexSet,
+    /// Those of every detector in use, each once.
+    sieves: Vec<Sieve>,
     hash_key: Vec<u8>,
 }
 
@@ -53,18 +55,18 @@ impl Masker {
                 })
             })
             .collect::<Result<Vec<_>, String>>()?;
-        let patterns = watches
+        let is_watched = |detector: usize| watches.iter().any(|watch| watch.detector == detector);
+        let sieves = DETECTORS
             .iter()
-            .filter_map(|watch| DETECTORS.get(watch.detector))
-            .map(|d| d.pattern);
-        let prefilter = regex::bytes::RegexSetBuilder::new(patterns)
-            .unicode(false)
-            .build()
-            .map_err(|error| error.to_string())?;
+            .enumerate()
+            .filter(|(index, _)| is_watched(*index))
+            .flat_map(|(_, detector)| detector.sieves)
+            .copied()
+            .collect();
         Ok(Self {
             inner: Arc::new(Inner {
                 watches,
-                prefilter,
+                sieves,
                 hash_key: hash_key.to_vec(),
             }),
         })
@@ -77,11 +79,9 @@ impl Masker {
     /// What is sensitive in a text, in order, without overlaps: the leftmost wins, among equals the longest.
     pub fn find(&self, text: &[u8]) -> Vec<Found> {
         let mut found: Vec<Found> = Vec::new();
-        for watch in &self.inner.prefilter.matches(text) {
-            if let Some(entry) = self.inner.watches.get(watch) {
-                let hits = detectors::find_all(entry.detector, text);
-                found.extend(hits.into_iter().map(|hit| Found { hit, watch }));
-            }
+        for (watch, entry) in self.inner.watches.iter().enumerate() {
+            let hits = detectors::find_all(entry.detector, text);
+            found.extend(hits.into_iter().map(|hit| Found { hit, watch }));
         }
         found.sort_by_key(|found| (found.hit.start, usize::MAX - found.hit.end));
         let mut end = 0;
@@ -93,6 +93,11 @@ impl Masker {
             keep
         });
         found
+    }
+
+    /// Where hits may be, in a text that may hold more than one value.
+    pub fn candidates<'a>(&'a self, text: &'a [u8]) -> Candidates<'a, ALL_SIEVES> {
+        Candidates::new(&self.inner.sieves, text)
     }
 
     /// The name of the detector that made a hit.

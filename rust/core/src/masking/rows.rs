@@ -4,8 +4,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Masker, json, operators::Operator};
-use crate::{ProtocolError, reader::Reader};
+use memchr::memchr;
+
+use super::{Masker, detectors::ALL_SIEVES, json, operators::Operator, sieve::Candidates};
+use crate::{
+    ProtocolError,
+    framing::{HEADER, whole_message},
+    reader::Reader,
+};
 
 /// What a column's bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +51,51 @@ struct Inner {
     columns: Vec<ColumnPlan>,
     masker: Option<Masker>,
     counts: Vec<(String, AtomicU64)>,
+    passes: bool,
+    /// The bytes alone do not tell which rows may change.
+    looks_at_each: bool,
+}
+
+/// A run of whole messages, masked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run<'a> {
+    /// The masked messages: the run itself where nothing in it changed.
+    pub data: &'a [u8],
+    pub rows: usize,
+    /// How many bytes of the run they were.
+    pub consumed: usize,
+    /// False where `data` is of the run itself.
+    pub is_changed: bool,
+}
+
+impl ColumnPlan {
+    fn passes(&self) -> bool {
+        matches!(self.mode, Mode::Pass)
+    }
+
+    fn masks(&self) -> bool {
+        matches!(self.mode, Mode::Mask { .. })
+    }
+
+    /// True where some value changes, or may, though no detector's sieve sees it in the bytes as they are.
+    fn may_hide(&self) -> bool {
+        match (&self.mode, self.kind) {
+            (Mode::Pass, _) => false,
+            (Mode::Mask { .. }, _) | (Mode::Detect, Kind::Json | Kind::Jsonb) => true,
+            (Mode::Detect, Kind::Int8) => self.binary,
+            (Mode::Detect, Kind::Text | Kind::Other) => false,
+        }
+    }
+
+    /// The same of one searched value.
+    fn hides(&self, value: &[u8]) -> bool {
+        match self.kind {
+            // What its strings say may be spelt with escapes.
+            Kind::Json | Kind::Jsonb => memchr(b'\\', value).is_some(),
+            Kind::Int8 => self.binary,
+            Kind::Text | Kind::Other => false,
+        }
+    }
 }
 
 impl RowPlan {
@@ -67,21 +118,36 @@ impl RowPlan {
             }
         }
         let counts = names.into_iter().map(|name| (name, AtomicU64::new(0))).collect();
+        let passes = columns.iter().all(ColumnPlan::passes);
+        let looks_at_each = columns.iter().any(ColumnPlan::may_hide);
         Ok(Self {
             inner: Arc::new(Inner {
                 columns,
                 masker,
                 counts,
+                passes,
+                looks_at_each,
             }),
         })
     }
 
     /// True where rows go through unchanged.
     pub fn passes(&self) -> bool {
-        self.inner
-            .columns
-            .iter()
-            .all(|column| matches!(column.mode, Mode::Pass))
+        self.inner.passes
+    }
+
+    /// True where a value without a backslash may change though no sieve sees anything in its bytes.
+    pub fn changes_unseen(&self) -> bool {
+        let unseen = |column: &ColumnPlan| !column.passes() && (column.masks() || column.hides(b""));
+        self.inner.columns.iter().any(unseen)
+    }
+
+    /// Where the bytes of a run may hold something sensitive.
+    pub fn candidates<'a>(&'a self, run: &'a [u8]) -> Candidates<'a, ALL_SIEVES> {
+        match &self.inner.masker {
+            Some(masker) if !self.inner.passes => masker.candidates(run),
+            _ => Candidates::new(&[], run),
+        }
     }
 
     /// What happens to each column.
@@ -142,6 +208,94 @@ impl RowPlan {
         let length = length.ok_or_else(|| ProtocolError::new("a masked row is too long"))?;
         if let Some(header) = out.get_mut(start + 1..start + 5) {
             header.copy_from_slice(&length.to_be_bytes());
+        }
+        Ok(())
+    }
+
+    /// The whole rows that `run` begins with, masked as `mask_row` does. `room` is where changed rows are written; it is cleared.
+    ///
+    /// An error behind good rows is left for the next call, so that it does not matter how the stream is cut.
+    pub fn mask_run<'a>(
+        &self,
+        run: &'a [u8],
+        limit: usize,
+        room: &'a mut Vec<u8>,
+    ) -> Result<Run<'a>, ProtocolError> {
+        room.clear();
+        let mut candidates = self.candidates(run);
+        let mut rewritten = Rewritten::new(run, room);
+        let (mut at, mut rows) = (0, 0);
+        while let Some(row) = whole_message(run.get(at..).unwrap_or_default(), b'D', limit) {
+            let (end, mark) = (at + row.len(), rewritten.mark(at));
+            let done = self.check(row.get(HEADER..).unwrap_or_default()).and_then(|()| {
+                if self.inner.looks_at_each || candidates.first() < end {
+                    self.rewrite(row, at, limit, &mut candidates, &mut rewritten)
+                } else {
+                    Ok(())
+                }
+            });
+            match done {
+                Err(error) if rows == 0 => return Err(error),
+                Err(_) => {
+                    rewritten.undo(at, mark);
+                    break;
+                }
+                Ok(()) => {}
+            }
+            (at, rows) = (end, rows + 1);
+        }
+        Ok(rewritten.finish(at, rows))
+    }
+
+    /// A row must be of the described width and, where it is searched, of sound values.
+    fn check(&self, payload: &[u8]) -> Result<(), ProtocolError> {
+        if self.inner.passes {
+            return self.check_width(payload);
+        }
+        if is_sound(payload, self.inner.columns.len()) {
+            return Ok(());
+        }
+        let mut reader = Reader::new(payload);
+        for _ in 0..self.width(&mut reader)? {
+            reader.value()?;
+        }
+        reader.end()
+    }
+
+    /// Rewrite what changes in a sound row that stands at `at` of the run.
+    fn rewrite(
+        &self,
+        row: &[u8],
+        at: usize,
+        limit: usize,
+        candidates: &mut Candidates<'_, ALL_SIEVES>,
+        rewritten: &mut Rewritten<'_>,
+    ) -> Result<(), ProtocolError> {
+        let mut reader = Reader::new(row.get(HEADER + 2..).unwrap_or_default());
+        let mut end = at + HEADER + 2;
+        let header = rewritten.mark(at);
+        let mut is_changed = false;
+        for column in &self.inner.columns {
+            let start = end;
+            end += 4;
+            let Some(value) = reader.value()? else { continue };
+            end += value.len();
+            let is_clean = match column.mode {
+                Mode::Pass => true,
+                Mode::Detect => !column.hides(value) && !candidates.touch(start + 4, end),
+                Mode::Mask { .. } => false,
+            };
+            if is_clean {
+                continue;
+            }
+            let masked = self.mask_value(column, value);
+            if !matches!(masked, Some(Cow::Borrowed(_))) {
+                rewritten.replace(start, end, masked.as_deref())?;
+                is_changed = true;
+            }
+        }
+        if is_changed {
+            rewritten.end_row(header, end, limit)?;
         }
         Ok(())
     }
@@ -212,6 +366,102 @@ impl RowPlan {
     }
 }
 
+/// True where a row's payload is this many values and nothing else.
+pub fn is_sound(payload: &[u8], width: usize) -> bool {
+    let Some((count, mut rest)) = payload.split_first_chunk::<2>() else {
+        return false;
+    };
+    for _ in 0..width {
+        let Some((length, behind)) = rest.split_first_chunk::<4>() else {
+            return false;
+        };
+        let length = i32::from_be_bytes(*length);
+        let length = usize::try_from(length).or(if length == -1 { Ok(0) } else { Err(()) });
+        let Some(behind) = length.ok().and_then(|length| behind.get(length..)) else {
+            return false;
+        };
+        rest = behind;
+    }
+    usize::try_from(i16::from_be_bytes(*count)) == Ok(width) && rest.is_empty()
+}
+
+/// A run of messages with some of its values replaced. What stays is copied in long pieces, and only if something changed.
+pub struct Rewritten<'a> {
+    run: &'a [u8],
+    room: &'a mut Vec<u8>,
+    /// How much of the run is in `room`.
+    copied: usize,
+}
+
+impl<'a> Rewritten<'a> {
+    pub fn new(run: &'a [u8], room: &'a mut Vec<u8>) -> Self {
+        Self { run, room, copied: 0 }
+    }
+
+    fn copy(&mut self, end: usize) {
+        self.room
+            .extend_from_slice(self.run.get(self.copied..end).unwrap_or_default());
+        self.copied = end;
+    }
+
+    /// Put a value in the place of these bytes of the run.
+    fn replace(&mut self, start: usize, end: usize, value: Option<&[u8]>) -> Result<(), ProtocolError> {
+        self.copy(start);
+        self.copied = end;
+        append_value(value, self.room)
+    }
+
+    /// Put bytes in the place of these bytes of the run.
+    pub fn put(&mut self, start: usize, end: usize, parts: [&[u8]; 3]) {
+        self.copy(start);
+        parts.iter().for_each(|part| self.room.extend_from_slice(part));
+        self.copied = end;
+    }
+
+    /// Where in the room the row at `start` of the run will begin.
+    fn mark(&self, start: usize) -> usize {
+        self.room.len() + start.saturating_sub(self.copied)
+    }
+
+    /// Forget what was written of that row.
+    fn undo(&mut self, start: usize, mark: usize) {
+        if self.copied > start {
+            self.room.truncate(mark);
+            self.copied = start;
+        }
+    }
+
+    /// Write the length of a row whose header is in the room.
+    fn end_row(&mut self, header: usize, end: usize, limit: usize) -> Result<(), ProtocolError> {
+        self.copy(end);
+        let whole = self.room.len() - header;
+        let length = u32::try_from(whole - 1).ok().filter(|_| whole <= limit);
+        let length = length.ok_or_else(|| ProtocolError::new("a masked row is too long"))?;
+        if let Some(place) = self.room.get_mut(header + 1..header + HEADER) {
+            place.copy_from_slice(&length.to_be_bytes());
+        }
+        Ok(())
+    }
+
+    /// All up to `end` of the run.
+    pub fn finish(mut self, end: usize, rows: usize) -> Run<'a> {
+        let is_changed = self.copied > 0;
+        if is_changed {
+            self.copy(end);
+        }
+        Run {
+            data: if is_changed {
+                self.room
+            } else {
+                self.run.get(..end).unwrap_or_default()
+            },
+            rows,
+            consumed: end,
+            is_changed,
+        }
+    }
+}
+
 /// A value with its length ahead; NULL has the length -1.
 pub fn append_value(value: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), ProtocolError> {
     match value {
@@ -229,7 +479,7 @@ pub fn append_value(value: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), Proto
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{backend::BackendDecoder, messages};
+    use crate::{backend::BackendDecoder, masking::detectors::DETECTORS, messages};
     use proptest::prelude::*;
 
     fn row(values: &[Option<&[u8]>]) -> Vec<u8> {
@@ -263,7 +513,7 @@ mod tests {
         decoder.set_row_plan(Some(plan.clone()));
         decoder.feed(&row(&[Some(value)]));
         let event = decoder.next_event().unwrap().unwrap();
-        messages::data_row(&event.data).unwrap()[0].map(<[u8]>::to_vec)
+        messages::data_row(event.data).unwrap()[0].map(<[u8]>::to_vec)
     }
 
     fn redact() -> Mode {
@@ -271,6 +521,49 @@ mod tests {
             rule: "ssn".to_owned(),
             operator: Operator::Redact,
         }
+    }
+
+    fn every_detector() -> Masker {
+        let redact = "{\"redact\":{}}".to_owned();
+        let entry = |name: &str| (name.to_owned(), name.to_owned(), redact.clone());
+        let detect: Vec<_> = DETECTORS.iter().map(|detector| entry(detector.name)).collect();
+        Masker::new(&detect, b"key").unwrap()
+    }
+
+    fn columns() -> impl Strategy<Value = ColumnPlan> {
+        let kinds = prop::sample::select(vec![Kind::Text, Kind::Json, Kind::Jsonb, Kind::Int8, Kind::Other]);
+        let modes = prop_oneof![
+            1 => Just(Mode::Pass),
+            4 => Just(Mode::Detect),
+            1 => Just(redact()),
+        ];
+        (modes, kinds, any::<bool>()).prop_map(|(mode, kind, binary)| ColumnPlan { mode, kind, binary })
+    }
+
+    /// Hits, parts of hits that may meet across values, escapes and integers.
+    fn values() -> impl Strategy<Value = Vec<u8>> {
+        let examples: Vec<Vec<u8>> = DETECTORS
+            .iter()
+            .flat_map(|detector| detector.must_match.iter().chain(detector.must_not_match))
+            .map(|example| example.as_bytes().to_vec())
+            .collect();
+        let cut = (prop::sample::select(examples.clone()), 0usize..40)
+            .prop_map(|(example, cut)| example[cut.min(example.len())..].to_vec());
+        let begun = (prop::sample::select(examples.clone()), 0usize..40)
+            .prop_map(|(example, cut)| example[..cut.min(example.len())].to_vec());
+        let quoted = prop::sample::select(examples.clone()).prop_map(|example| {
+            let text = String::from_utf8(example).unwrap();
+            serde_json::json!({"a\n": text, "b": [1, "\\", "ana\u{e9}"]})
+                .to_string()
+                .into_bytes()
+        });
+        let escaped = Just(br#"{"a":"ana\u0040example.com","b":4242424242424242}"#.to_vec());
+        let number =
+            prop_oneof![any::<i64>(), Just(4_242_424_242_424_242i64)].prop_map(|n| n.to_be_bytes().to_vec());
+        let plain = prop::collection::vec(any::<u8>(), 0..70);
+        prop_oneof![
+            2 => prop::sample::select(examples), 2 => cut, 2 => begun, 1 => quoted, 1 => escaped, 1 => number, 3 => plain,
+        ]
     }
 
     #[test]
@@ -324,11 +617,59 @@ mod tests {
                 for part in [&raw[..split], &raw[split..]] {
                     decoder.feed(part);
                     while let Some(event) = decoder.next_event().unwrap() {
-                        out.extend(event.data);
+                        out.extend_from_slice(event.data);
                     }
                 }
                 prop_assert!(!out.windows(secret.len()).any(|window| window == secret.as_bytes()));
                 prop_assert_eq!(messages::data_rows(&out, 10).unwrap().len(), 1);
+            }
+        }
+
+        #[test]
+        fn a_run_is_masked_as_its_rows_are(
+            columns in prop::collection::vec(columns(), 1..4),
+            texts in prop::collection::vec(prop::collection::vec(prop::option::of(values()), 4), 0..12),
+            damage in prop::option::weighted(0.2, (0usize..400, any::<u8>())),
+            limit in prop::sample::select(vec![60usize, 200, 1 << 20]),
+        ) {
+            let width = columns.len();
+            let mut stream: Vec<u8> = texts
+                .iter()
+                .flat_map(|row_of| row(&row_of[..width].iter().map(Option::as_deref).collect::<Vec<_>>()))
+                .collect();
+            if let Some((at, byte)) = damage
+                && let Some(place) = stream.get_mut(at)
+            {
+                *place = byte;
+            }
+            let (whole, single) = ([(); 2]).map(|()| RowPlan::new(columns.clone(), Some(every_detector())).unwrap()).into();
+            let mut room = b"what was here before".to_vec();
+            let run = whole.mask_run(&stream, limit, &mut room);
+            let (mut out, mut at, mut rows, mut failure) = (Vec::new(), 0, 0, None);
+            while let Some(message) = whole_message(&stream[at..], b'D', limit) {
+                let good = out.len();
+                let masked = if single.passes() {
+                    out.extend_from_slice(message);
+                    single.check_width(&message[HEADER..])
+                } else {
+                    single.mask_row(&message[HEADER..], limit, &mut out)
+                };
+                if let Err(error) = masked {
+                    out.truncate(good);
+                    failure = Some(error);
+                    break;
+                }
+                (at, rows) = (at + message.len(), rows + 1);
+            }
+            match (run, failure) {
+                (Err(error), failure) => prop_assert_eq!((rows, Some(error)), (0, failure)),
+                (Ok(run), failure) => {
+                    prop_assert!(failure.is_none() || rows > 0);
+                    prop_assert_eq!((run.data, run.rows, run.consumed), (&out[..], rows, at));
+                    if failure.is_none() {
+                        prop_assert_eq!(whole.hits(), single.hits());
+                    }
+                }
             }
         }
 

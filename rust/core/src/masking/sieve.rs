@@ -1,0 +1,391 @@
+//! Where hits may begin: conditions that every hit fulfils and that next to nothing is spent on, so that patterns are only tried there.
+//!
+//! A sieve judges bytes, not what stands around them. So a text that holds a value with a hit has a stretch that touches that hit,
+//! whatever else is in the text, and a whole run of rows can be looked through at once, lengths and all. Each byte is looked at a
+//! bounded number of times, however often a sieve is called on where it ended.
+
+use std::sync::LazyLock;
+
+use memchr::{memchr, memmem::Finder};
+
+/// The next stretch at or behind `from`.
+pub type Sieve = fn(text: &[u8], from: usize) -> Option<Stretch>;
+
+/// Bytes that hold the beginning of a hit, if there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    pub start: usize,
+    pub end: usize,
+}
+
+impl Stretch {
+    /// Behind every text.
+    const NONE: Self = Self {
+        start: usize::MAX,
+        end: usize::MAX,
+    };
+}
+
+/// The stretches of up to `N` sieves in one text, in order.
+pub struct Candidates<'a, const N: usize> {
+    text: &'a [u8],
+    sieves: &'a [Sieve],
+    ahead: [Stretch; N],
+    first: usize,
+}
+
+impl<'a, const N: usize> Candidates<'a, N> {
+    /// `sieves` are at most `N`.
+    pub fn new(sieves: &'a [Sieve], text: &'a [u8]) -> Self {
+        debug_assert!(sieves.len() <= N);
+        let mut candidates = Self {
+            text,
+            sieves,
+            ahead: [Stretch { start: 0, end: 0 }; N],
+            first: 0,
+        };
+        candidates.advance(0);
+        candidates
+    }
+
+    /// Where the next stretch begins that was not passed yet; `usize::MAX` where there is none.
+    pub fn first(&self) -> usize {
+        self.first
+    }
+
+    /// True unless no hit touches these bytes. Calls go on from left to right.
+    pub fn touch(&mut self, start: usize, end: usize) -> bool {
+        if self.first >= end {
+            return false;
+        }
+        self.advance(start);
+        self.first < end
+    }
+
+    /// The first stretch that ends behind `from`. Calls go on from left to right.
+    pub fn next(&mut self, from: usize) -> Option<Stretch> {
+        self.advance(from);
+        self.ahead
+            .iter()
+            .copied()
+            .min_by_key(|stretch| stretch.start)
+            .filter(|stretch| *stretch != Stretch::NONE)
+    }
+
+    fn advance(&mut self, from: usize) {
+        let mut sieves = self.sieves.iter();
+        self.first = usize::MAX;
+        for ahead in &mut self.ahead {
+            let sieve = sieves.next();
+            if ahead.end <= from {
+                *ahead = sieve
+                    .and_then(|sieve| sieve(self.text, from))
+                    .unwrap_or(Stretch::NONE);
+            }
+            self.first = self.first.min(ahead.start);
+        }
+    }
+}
+
+// -- one for each form of a hit
+
+/// An `@` with a name before it and a domain behind it. The stretch begins where the address does.
+pub fn email(text: &[u8], from: usize) -> Option<Stretch> {
+    let mut at = from;
+    loop {
+        at += memchr(b'@', text.get(at..)?)?;
+        let name = text.get(from..at)?.iter().rev().take(64);
+        let length = name.take_while(|&&byte| is_of_name(byte)).count();
+        if length > 0 && begins_with_domain(text.get(at + 1..)?) {
+            return Some(Stretch {
+                start: at - length,
+                end: at + 1,
+            });
+        }
+        at += 1;
+    }
+}
+
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'%' | b'+' | b'\'' | b'-')
+}
+
+/// Labels with dots between them, and one behind a dot that begins with two letters.
+fn begins_with_domain(mut text: &[u8]) -> bool {
+    loop {
+        let label = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'-';
+        let length = text.iter().take(64).take_while(label).count();
+        let Some([b'.', behind @ ..]) = text.get(length..).filter(|_| (1..64).contains(&length)) else {
+            return false;
+        };
+        if let [a, b, ..] = behind
+            && a.is_ascii_alphabetic()
+            && b.is_ascii_alphabetic()
+        {
+            return true;
+        }
+        text = behind;
+    }
+}
+
+/// Thirteen digits with at most one separator between two of them.
+pub fn payment_card(text: &[u8], from: usize) -> Option<Stretch> {
+    static CARD: Joined = Joined::new(13, 13, 1, b"0123456789", b" -");
+    CARD.next(text, from)
+}
+
+/// Three, two and four digits with a separator between them.
+pub fn us_ssn(text: &[u8], mut from: usize) -> Option<Stretch> {
+    static SSN: Joined = Joined::new(11, 9, 1, b"0123456789", b" -");
+    loop {
+        let stretch = SSN.next(text, from)?;
+        let mut windows = text.get(stretch.start..stretch.end)?.windows(11);
+        if windows.any(|window| matches!(window, [a, b, c, x, d, e, y, f, g, h, i]
+            if !is_digit(*x) && !is_digit(*y) && [a, b, c, d, e, f, g, h, i].into_iter().copied().all(is_digit)))
+        {
+            return Some(stretch);
+        }
+        from = stretch.end;
+    }
+}
+
+/// Fifteen capital letters and digits with at most one space between two of them, among which are a country and its check digits.
+pub fn iban(text: &[u8], mut from: usize) -> Option<Stretch> {
+    static IBAN: Joined = Joined::new(15, 15, 1, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", b" ");
+    loop {
+        let stretch = IBAN.next(text, from)?;
+        let mut windows = text.get(stretch.start..stretch.end)?.windows(4);
+        if windows.any(|window| matches!(window, [b'A'..=b'Z', b'A'..=b'Z', b'0'..=b'9', b'0'..=b'9'])) {
+            return Some(stretch);
+        }
+        from = stretch.end;
+    }
+}
+
+/// A plus with seven digits behind it, the first of which is not 0.
+pub fn phone_abroad(text: &[u8], from: usize) -> Option<Stretch> {
+    let mut at = from;
+    loop {
+        at += memchr(b'+', text.get(at..)?)?;
+        let behind = text.get(at + 1..)?;
+        if behind.first().is_some_and(|byte| matches!(byte, b'1'..=b'9')) && begins_with_digits(behind, 7) {
+            return Some(Stretch {
+                start: at,
+                end: at + 1,
+            });
+        }
+        at += 1;
+    }
+}
+
+/// `count` digits with at most two separators between two of them.
+fn begins_with_digits(text: &[u8], mut count: usize) -> bool {
+    let mut joints = 0;
+    for &byte in text {
+        match byte {
+            b'0'..=b'9' => {
+                (count, joints) = (count - 1, 0);
+                if count == 0 {
+                    return true;
+                }
+            }
+            b' ' | b'.' | b'(' | b')' | b'-' if joints < 2 => joints += 1,
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Three digits, separators, three digits, a separator, four digits; a parenthesis may open ahead of it.
+pub fn phone_in_groups(text: &[u8], mut from: usize) -> Option<Stretch> {
+    static PHONE: Joined = Joined::new(12, 10, 2, b"0123456789", b" .)-");
+    loop {
+        let Stretch { start, end } = PHONE.next(text, from)?;
+        let mut windows = text.get(start..end)?.windows(9);
+        if windows.any(|window| {
+            matches!(window, [x, a, b, c, y, d, e, f, g]
+            if !is_digit(*x) && !is_digit(*y) && [a, b, c, d, e, f, g].into_iter().copied().all(is_digit))
+        }) {
+            let opened = start > from && text.get(start - 1) == Some(&b'(');
+            return Some(Stretch {
+                start: start - usize::from(opened),
+                end,
+            });
+        }
+        from = end;
+    }
+}
+
+/// Twenty bytes of an access key's id, which has one of six beginnings.
+pub fn aws_key_id(text: &[u8], mut from: usize) -> Option<Stretch> {
+    static ID: Joined = Joined::new(20, 20, 0, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"");
+    loop {
+        let stretch = ID.next(text, from)?;
+        let mut windows = text.get(stretch.start..stretch.end)?.windows(4);
+        let begins =
+            |window: &[u8]| matches!(window, b"AKIA" | b"ASIA" | b"AGPA" | b"AIDA" | b"AROA" | b"ANPA");
+        if windows.any(begins) {
+            return Some(stretch);
+        }
+        from = stretch.end;
+    }
+}
+
+/// Forty bytes of a secret key, and the word "secret" a little ahead of them. The stretch begins where the name of the secret may.
+pub fn aws_secret(text: &[u8], from: usize) -> Option<Stretch> {
+    static KEY: Joined = Joined::new(
+        40,
+        40,
+        0,
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/+",
+        b"",
+    );
+    /// From the beginning of "aws" up to the key.
+    const NAME: usize = 3 + 12 + 6 + 16 + 1 + 4 + 1;
+    let mut behind = from;
+    loop {
+        let key = KEY.next(text, behind)?;
+        let start = key.start.saturating_sub(NAME).max(from);
+        let name = text.get(start..key.start)?;
+        let is_sign = |byte: &u8| matches!(byte, b' ' | b'=' | b':' | b'\'' | b'"');
+        if name.last().is_some_and(is_sign)
+            && name.windows(6).any(|word| word.eq_ignore_ascii_case(b"secret"))
+        {
+            return Some(Stretch { start, end: key.end });
+        }
+        behind = key.end;
+    }
+}
+
+/// Two parts that begin like JSON in base64, with a dot behind each. The stretch begins where the token does.
+pub fn jwt(text: &[u8], from: usize) -> Option<Stretch> {
+    static BEGIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"eyJ"));
+    let mut start = from;
+    loop {
+        start += BEGIN.find(text.get(start..)?)?;
+        let header = start + part(text.get(start..)?);
+        let behind = text.get(header..)?;
+        if header - start >= 8 && behind.starts_with(b".eyJ") {
+            let end = header + 1 + part(behind.get(1..)?);
+            if end - header >= 6 && text.get(end) == Some(&b'.') {
+                return Some(Stretch { start, end: end + 1 });
+            }
+        }
+        // What begins within this part would have to end like it.
+        start = header;
+    }
+}
+
+/// The length of a token's part.
+fn part(text: &[u8]) -> usize {
+    let item = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'_' | b'-');
+    text.iter().take_while(item).count()
+}
+
+/// The beginning of the line ahead of a key.
+pub fn private_key(text: &[u8], from: usize) -> Option<Stretch> {
+    static BEGIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"-----BEGIN "));
+    let start = from + BEGIN.find(text.get(from..)?)?;
+    Some(Stretch {
+        start,
+        end: start + BEGIN.needle().len(),
+    })
+}
+
+// -- items and joints
+
+fn is_digit(byte: u8) -> bool {
+    byte.is_ascii_digit()
+}
+
+/// A form of items with a few joints between them.
+struct Joined {
+    /// How long it is at least.
+    bytes: usize,
+    /// How many items it has at least.
+    items: usize,
+    /// How many joints may stand between two items.
+    joints: usize,
+    /// What each byte is.
+    roles: [Role; 256],
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Other,
+    Item,
+    Joint,
+}
+
+impl Joined {
+    #[allow(clippy::indexing_slicing)] // of a table with a place for every byte, while compiling
+    const fn new(bytes: usize, items: usize, joints: usize, mut item: &[u8], mut joint: &[u8]) -> Self {
+        let mut roles = [Role::Other; 256];
+        while let [byte, rest @ ..] = item {
+            roles[*byte as usize] = Role::Item;
+            item = rest;
+        }
+        while let [byte, rest @ ..] = joint {
+            roles[*byte as usize] = Role::Joint;
+            joint = rest;
+        }
+        Self {
+            bytes,
+            items,
+            joints,
+            roles,
+        }
+    }
+
+    fn role(&self, byte: u8) -> Role {
+        self.roles.get(usize::from(byte)).copied().unwrap_or(Role::Other)
+    }
+
+    /// The next stretch of this form, as long as it goes, from its first item to its last.
+    ///
+    /// A stretch of n bytes holds every nth byte of the text in one place, so only each nth byte is looked at until one fits.
+    fn next(&self, text: &[u8], from: usize) -> Option<Stretch> {
+        let fits = |byte: &&u8| self.role(**byte) != Role::Other;
+        let mut floor = from;
+        loop {
+            let probes = text.get(floor..)?.chunks_exact(self.bytes);
+            let steps = probes
+                .take_while(|probe| !probe.last().as_ref().is_some_and(fits))
+                .count();
+            let probe = floor + (steps + 1) * self.bytes - 1;
+            let before = text.get(floor..probe)?;
+            let start = probe - before.iter().rev().take_while(fits).count();
+            let (found, length) = self.measure(text.get(start..)?);
+            if let Some(Stretch { start: first, end }) = found {
+                return Some(Stretch {
+                    start: start + first,
+                    end: start + end,
+                });
+            }
+            floor = start + length + 1;
+        }
+    }
+
+    /// What begins at the first item of a text, if it is enough, and how far the text was read.
+    fn measure(&self, text: &[u8]) -> (Option<Stretch>, usize) {
+        let (mut items, mut joints, mut start, mut end, mut read) = (0, 0, 0, 0, text.len());
+        for (at, &byte) in text.iter().enumerate() {
+            match self.role(byte) {
+                Role::Item => {
+                    if items == 0 {
+                        start = at;
+                    }
+                    (items, joints, end) = (items + 1, 0, at + 1);
+                }
+                Role::Joint if items == 0 => {}
+                Role::Joint if joints < self.joints => joints += 1,
+                _ => {
+                    read = at;
+                    break;
+                }
+            }
+        }
+        let enough = items >= self.items && end - start >= self.bytes;
+        (enough.then_some(Stretch { start, end }), read)
+    }
+}
