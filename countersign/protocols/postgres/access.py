@@ -16,8 +16,11 @@ from countersign.model import Command, Statement
 from countersign.protocols.postgres.inspector import inner
 
 DEFAULT_SETTING = "default_transaction_read_only"
-LOOSENING = frozenset({DEFAULT_SETTING, "transaction_read_only", "all"})
+LOOSENING = frozenset({DEFAULT_SETTING, "transaction_read_only"})
+EVERY_SETTING = "all"
+"""RESET ALL and DISCARD ALL, which leave the transaction that they run in as it is and may change the default of the next."""
 MODES = LOOSENING | {
+    EVERY_SETTING,
     "transaction_isolation",
     "transaction_deferrable",
     "default_transaction_isolation",
@@ -62,13 +65,15 @@ def need_of(command: Command) -> Need:
     return Need.READ_ONLY
 
 
-def problem_of(command: Command, status: bytes) -> str:
-    """Why a read cannot be run under READ ONLY, in this transaction status; '' where it can."""
+def problem_of(command: Command, status: bytes, *, is_reported: bool) -> str:
+    """Why a read cannot be run under READ ONLY, in this transaction status; '' where it can. ``is_reported``: the server tells when the
+    session's default changes, as it does from version 14 on."""
     if need_of(command) is not Need.READ_ONLY:
         return ""
-    if any(LOOSENING.intersection(statement.settings) for statement in command.statements):
-        return SETS_AND_READS
     kinds = [statement.kind for statement in command.statements]
+    settings = {name for statement in command.statements for name in statement.settings}
+    if settings & LOOSENING or (EVERY_SETTING in settings and (not is_reported or CONTROL.intersection(kinds))):
+        return SETS_AND_READS
     if CONTROL.intersection(kinds) and (status != b"I" or _ends_in_block(kinds)):
         return CONTROLS_AND_READS
     return ""
@@ -179,14 +184,15 @@ class AccessMode:
         """True where nothing need be asked first."""
         return not self.is_enforced or (not self.is_unclear and self.step(need) is Step.GO)
 
-    def hides(self, setting: str, *, is_ours: bool) -> bool:
-        """True for a ParameterStatus that the client must not see: the gateway changed the setting. If something else did, what was
-        known of it does not hold any more."""
+    def hides(self, setting: str, value: str, *, is_ours: bool) -> bool:
+        """True for a ParameterStatus that the client must not see: the gateway changed the setting, or the client believes it to be so
+        already. If something else changed it, the lock is gone."""
         if not self.is_enforced or setting != DEFAULT_SETTING:
             return False
+        was_locked = self.is_locked
         if not is_ours:
             self.is_locked = False
-        return is_ours
+        return is_ours or (was_locked and value == self.wish)
 
 
 _WITHIN = {

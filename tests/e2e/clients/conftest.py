@@ -2,9 +2,9 @@
 
 Both servers are made alike, so whatever differs between the two answers is the gateway's doing. The policy allows everything and
 masking is on. The gateway has two targets: ``shop`` searches every row and has mask rules for the columns of one table, which the
-compared dialogues do not read; ``searched`` only searches rows. What a user's function, a trigger or a DO block does with a masked
-table nobody can tell from its call, so where mask rules name columns its outputs and words are masked, and rightly: dialogues that
-call one are held with ``searched``.
+compared dialogues do not read; ``searched`` only searches rows, and runs reads under READ ONLY. What a user's function, a trigger or a DO block does
+with a masked table nobody can tell from its call, so where mask rules name columns its outputs and words are masked, and rightly:
+dialogues that call one are held with ``searched``.
 """
 
 import asyncio
@@ -252,7 +252,7 @@ def twins(
         servers[1].port,
         servers[1].password,
         policy=POLICY,
-        target=f"{upstream}\n  - name: searched\n    type: postgres\n    listen: 127.0.0.1:0",
+        target=f"{upstream}\n  - name: searched\n    type: postgres\n    listen: 127.0.0.1:0\n    read_only: enforce",
     )
     try:
         key = gateway.cli("keys", "create", "app", "--groups", "agents").stdout.strip()

@@ -381,7 +381,8 @@ class Answers:
         name, value = data[5:-1].split(b"\0", 1)
         self._talk.target.parameters[name.decode()] = value.decode("utf-8", "replace")
         head = self._talk.replies.head
-        if not self._talk.access.hides(name.decode(), is_ours=head is not None and head.asked is Asked.OURS):
+        is_ours = head is not None and head.asked is Asked.OURS
+        if not self._talk.access.hides(name.decode(), value.decode("utf-8", "replace"), is_ours=is_ours):
             self._talk.to_client(data)
 
     def _notification(self, data: bytes) -> None:

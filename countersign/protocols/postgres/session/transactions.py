@@ -90,7 +90,9 @@ class Transactions:
     # -- READ ONLY
     def problem(self, command: Command) -> str:
         """Why this target does not take a command in this form, or ''."""
-        return problem_of(command, self._talk.status) if self._talk.access.is_enforced else ""
+        if not self._talk.access.is_enforced:
+            return ""
+        return problem_of(command, self._talk.status, is_reported=DEFAULT_SETTING in self._talk.target.parameters)
 
     async def ready_for(self, command: Command, *, is_bound: bool) -> str:
         """See that the command will run under the access mode that it needs. Return why it cannot, or ''. Where the segment has failed
@@ -117,7 +119,7 @@ class Transactions:
             case Step.LOCK:
                 return await self._lock()
             case Step.UNLOCK:
-                if any(not portal.running.finished for portal in self._talk.portals.all()):
+                if any(not portal.running.finished for portal in self._talk.portals.held().values()):
                     return MIXED_PIPELINE
                 problem = await self._ask(f"SET {DEFAULT_SETTING} = {access.wish}")
                 access.is_locked = bool(problem)

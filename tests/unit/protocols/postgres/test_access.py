@@ -79,10 +79,16 @@ def test_i3_nothing_but_settings_is_a_bare_look_at_them():
         ("SELECT set_config('transaction_read_only', 'off', true), lower('x')", b"I", True),
         ("BEGIN; INSERT INTO t VALUES (1)", b"I", False),
         ("SET default_transaction_read_only = off", b"I", False),
+        ("RESET ALL; SELECT 1", b"I", False),
+        ("BEGIN; RESET ALL; COMMIT; BEGIN; SELECT 1; COMMIT", b"I", True),
     ],
 )
 def test_what_cannot_be_run_under_read_only(sql, status, refused):
-    assert bool(problem_of(command(sql), status)) is refused
+    assert bool(problem_of(command(sql), status, is_reported=True)) is refused
+
+
+def test_i3_settings_are_not_reset_beside_a_read_where_the_server_does_not_tell():
+    assert problem_of(command("RESET ALL; SELECT 1"), b"I", is_reported=False)
 
 
 def states():
@@ -118,9 +124,11 @@ def test_what_is_not_known_is_asked_first():
 
 def test_i3_a_setting_that_changes_unasked_ends_the_lock():
     mode = AccessMode(True, is_locked=True)
-    assert mode.hides("default_transaction_read_only", is_ours=True)
+    assert mode.hides("default_transaction_read_only", "on", is_ours=True)
     assert mode.is_locked
-    assert not mode.hides("default_transaction_read_only", is_ours=False)
+    assert mode.hides("default_transaction_read_only", "off", is_ours=False)
+    assert not mode.is_locked
+    assert not mode.hides("default_transaction_read_only", "on", is_ours=False)
     assert mode.step(Need.READ_ONLY) is Step.LOCK
 
 
