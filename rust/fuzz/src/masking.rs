@@ -34,23 +34,28 @@ fn in_order(hits: impl Iterator<Item = (usize, usize)>, length: usize) {
 fn replaced(choice: u8, text: &[u8]) {
     let masker = masker(choice);
     let found = masker.find(text);
-    let bounds: Vec<_> = found.iter().map(|one| (one.hit.start, one.hit.end)).collect();
+    let bounds: Vec<_> = found
+        .iter()
+        .map(|one| (one.hit.start, one.hit.end, one.is_rest))
+        .collect();
     let again: Vec<_> = masker
         .find(text)
         .iter()
-        .map(|one| (one.hit.start, one.hit.end))
+        .map(|one| (one.hit.start, one.hit.end, one.is_rest))
         .collect();
     assert_eq!(bounds, again);
-    in_order(bounds.iter().copied(), text.len());
+    in_order(bounds.iter().map(|&(start, end, _)| (start, end)), text.len());
     assert_eq!(masker.replace(text, &found), expected(choice, text, &bounds));
 }
 
 /// The text outside of hits, and in their place what the operator makes of them.
-fn expected(choice: u8, text: &[u8], bounds: &[(usize, usize)]) -> Vec<u8> {
+fn expected(choice: u8, text: &[u8], bounds: &[(usize, usize, bool)]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut from = 0;
-    for &(start, end) in bounds {
-        let masked = operator(choice).apply(&text[start..end], b"key");
+    for &(start, end, is_rest) in bounds {
+        let masked = operator(choice)
+            .apply(&text[start..end], b"key")
+            .filter(|_| !is_rest);
         out.extend(&text[from..start]);
         out.extend(masked.unwrap_or_else(|| REDACTED.to_vec()));
         from = end;

@@ -38,6 +38,8 @@ struct Inner {
 pub struct Found {
     pub hit: Hit,
     watch: usize,
+    /// What sticks out of the hit ahead of it, which it overlaps: an operator that keeps a part would keep the wrong one.
+    pub is_rest: bool,
 }
 
 impl Masker {
@@ -76,20 +78,27 @@ impl Masker {
         &self.inner.hash_key
     }
 
-    /// What is sensitive in a text, in order, without overlaps: the leftmost wins, among equals the longest.
+    /// What is sensitive in a text, in order, without overlaps: the leftmost wins, among equals the longest. What a later one has beyond
+    /// an earlier one is found for itself.
     pub fn find(&self, text: &[u8]) -> Vec<Found> {
         let mut found: Vec<Found> = Vec::new();
         for (watch, entry) in self.inner.watches.iter().enumerate() {
             let hits = detectors::find_all(entry.detector, text);
-            found.extend(hits.into_iter().map(|hit| Found { hit, watch }));
+            found.extend(hits.into_iter().map(|hit| Found {
+                hit,
+                watch,
+                is_rest: false,
+            }));
         }
         found.sort_by_key(|found| (found.hit.start, usize::MAX - found.hit.end));
         let mut end = 0;
-        found.retain(|found| {
-            let keep = found.hit.start >= end;
-            if keep {
-                end = found.hit.end;
+        found.retain_mut(|found| {
+            if found.hit.start < end {
+                found.hit.start = end;
+                found.is_rest = true;
             }
+            let keep = found.hit.start < found.hit.end;
+            end = end.max(found.hit.end);
             keep
         });
         found
@@ -133,6 +142,7 @@ impl Masker {
     /// What takes the place of a whole text, by the rule of a hit.
     fn replace_all(&self, text: &[u8], found: &Found) -> Vec<u8> {
         self.watch(found)
+            .filter(|_| !found.is_rest)
             .and_then(|watch| watch.operator.apply(text, &self.inner.hash_key))
             .unwrap_or_else(|| operators::REDACTED.to_vec())
     }
