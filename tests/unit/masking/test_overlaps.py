@@ -10,7 +10,7 @@ REDACT = '{"redact":{}}'
 
 
 @pytest.mark.parametrize("operator", [REDACT, KEEP_LAST])
-@pytest.mark.parametrize("text", [f"{CARD}.{MAIL}", f"{CARD}{MAIL}", f"x{CARD}_{MAIL} and {MAIL}", f"123-45-6789.{MAIL}"])
+@pytest.mark.parametrize("text", [f"{CARD}.{MAIL}", f"{CARD}.{MAIL} and {MAIL}", f"123-45-6789.{MAIL}"])
 def test_i5_what_sticks_out_of_an_overlap_is_masked_too(text, operator):
     masker = _core.Masker([(name, name, operator) for name in ("payment_card", "us_ssn", "email")], b"key")
     masked, _ = masker.mask_text(text.encode())
