@@ -170,13 +170,17 @@ class Wire(asyncio.Protocol):
 
     def lend(self) -> int | None:
         """A descriptor of the socket's own for somebody else to read and write by, while this wire rests until ``take_back``. None where
-        bytes wait on either way, or go through TLS, which only this wire can speak."""
+        bytes wait on either way, or go through TLS, which only this wire can speak, or no descriptor is left."""
         transport = self._open_transport()
         waits = self._chunks or self._outgoing or self._paused or transport.get_write_buffer_size() or transport.is_closing()
         if waits or self.gone.done() or self.is_secure:
             return None
+        try:
+            lent = os.dup(transport.get_extra_info("socket").fileno())
+        except OSError:
+            return None
         transport.pause_reading()
-        return os.dup(transport.get_extra_info("socket").fileno())
+        return lent
 
     def take_back(self, received: bytes, unsent: bytes) -> None:
         """Go on where whoever borrowed the socket stopped: with what they read and did not use, and what they could not send."""

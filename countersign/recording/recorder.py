@@ -63,13 +63,13 @@ class Recorder:
         """Microseconds since the recording began."""
         return int((self._monotonic() - self._start) * 1_000_000)
 
-    def lend(self) -> int:
-        """A descriptor of the recording's own, at whose end others may write. Raises ``RecordingFailed``."""
+    def lend(self) -> int | None:
+        """A descriptor of the recording's own, at whose end others may write; None where none is left. Raises ``RecordingFailed``."""
         self._write()
         try:
             return os.dup(self._file)
-        except OSError as error:
-            raise RecordingFailed(f"the recording cannot be shared: {error.strerror}") from error
+        except OSError:
+            return None
 
     def flush(self) -> None:
         """Have what is pending written within ``FLUSH_S``. Raises ``RecordingFailed`` where it could not be lately."""

@@ -129,15 +129,16 @@ class Steady:
         talk = self._talk
         if not self.may_enter or self._lane.is_busy() or not self.is_open():
             return True
-        client = talk.client.lend()
-        if client is None:
-            return False
-        target = talk.target.wire.lend()
-        if target is None:
-            os.close(client)
-            talk.client.take_back(b"", b"")
-            return False
         recording = talk.recorder.lend()
+        client = None if recording is None else talk.client.lend()
+        target = None if client is None else talk.target.wire.lend()
+        if recording is None or client is None or target is None:
+            for lent in (recording, client):
+                if lent is not None:
+                    os.close(lent)
+            if client is not None:
+                talk.client.take_back(b"", b"")
+            return False
         epoch = talk.surroundings.catalog.epoch
         self._number = self._lanes.enter(self._lane, (client, target, recording), epoch, talk.recorder.age_us, self._taken_back)
         return True
