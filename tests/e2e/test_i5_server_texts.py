@@ -78,6 +78,12 @@ DIALOGUES = {
     "a trigger made at once": ["BEGIN", "INSERT INTO late VALUES ('x')", "SET CONSTRAINTS ALL IMMEDIATE", "ROLLBACK"],
     "a constraint at COMMIT": ["BEGIN", "INSERT INTO words SELECT ssn FROM people", "COMMIT"],
     "a cursor at COMMIT": ["BEGIN", "DECLARE c CURSOR WITH HOLD FOR SELECT ssn::int FROM people", "COMMIT"],
+    "a trigger of the same transaction": [
+        "BEGIN",
+        "CREATE TRIGGER tells BEFORE INSERT ON empty_book FOR EACH ROW EXECUTE FUNCTION tell()",
+        "INSERT INTO empty_book VALUES ('x')",
+        "ROLLBACK",
+    ],
     "a cursor": ["BEGIN", "DECLARE c CURSOR FOR SELECT ssn::int FROM people", "FETCH 1 FROM c", "ROLLBACK"],
     "a prepared statement": ["PREPARE p AS SELECT ssn::int FROM people", "EXECUTE p"],
 }
@@ -178,3 +184,32 @@ def test_what_names_only_objects_is_said_as_it_is(places):
     assert 'prepared statement "none" does not exist' in held(places[1], ["EXECUTE none"])
     assert 'relation "nowhere" does not exist' in held(places[1], ["COPY nowhere FROM STDIN"])
     assert "division by zero" in held(places[1], ["SELECT id / 0 FROM people"])
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE fresh (a text); INSERT INTO fresh SELECT ssn FROM people; TABLE fresh; SELECT 1/0",
+        "CREATE TABLE fresh (salary text); INSERT INTO fresh VALUES ('77001'); TABLE fresh; SELECT 1/0",
+        "CREATE TABLE fresh AS SELECT ssn AS a FROM people; TABLE fresh; SELECT 1/0",
+        "CREATE TABLE fresh (LIKE people); INSERT INTO fresh TABLE people; TABLE fresh; SELECT 1/0",
+        "CREATE TABLE fresh (a text); ALTER TABLE people RENAME TO persons; INSERT INTO fresh SELECT ssn FROM persons; TABLE fresh; SELECT 1/0",
+        "CREATE TABLE fresh (a text); SELECT ssn || '' FROM people, fresh RIGHT JOIN people p ON true; SELECT 1/0",
+    ],
+)
+def test_i5_a_table_of_the_same_message_shows_no_masked_value(places, sql):
+    with psycopg.connect(places[1], autocommit=True) as connection:
+        connection.pgconn.send_query(sql.encode())
+        shown = []
+        while result := connection.pgconn.get_result():
+            shown += [result.get_value(row, column) for row in range(result.ntuples) for column in range(result.nfields)]
+    assert not [secret for secret in SECRETS if secret.encode() in b"".join(value or b"" for value in shown)]
+
+
+def test_a_table_of_the_same_message_is_shown_as_it_is(places):
+    with psycopg.connect(places[1], autocommit=True) as connection:
+        connection.pgconn.send_query(b"CREATE TABLE fresh (a text); INSERT INTO fresh VALUES ('mine'); TABLE fresh; SELECT 1/0")
+        results = []
+        while result := connection.pgconn.get_result():
+            results.append(result)
+    assert results[2].get_value(0, 0) == b"mine"

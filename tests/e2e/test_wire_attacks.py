@@ -58,11 +58,11 @@ def test_a_function_call_is_held_like_anything_unknown(raw, gateway, decision, a
 
 
 @pytest.mark.parametrize("attack", [BIND, message(b"E", b"nowhere\0\0\0\0\0")])
-def test_statements_and_portals_that_the_gateway_does_not_know_are_refused(raw, attack):
+def test_statements_and_portals_that_nobody_knows_are_the_server_s_error(raw, attack):
     raw.send(attack + SYNC)
     found = raw.until_ready()
     assert [kind for kind, _ in found] == ["E", "Z"]
-    assert b"does not know" in found[0][1]
+    assert b"does not exist" in found[0][1]
 
 
 def test_a_query_behind_an_error_in_an_unfinished_segment_is_ignored_as_by_the_server(raw, gateway):

@@ -149,6 +149,8 @@ class Running:
     """The command's text, or '' where it could not be read."""
     statements: tuple[Use, ...] = ()
     schema_change: bool = False
+    is_first_change: bool = True
+    """Nothing ahead of it in its transaction can have changed the schema."""
     learning: Learning | None = None
     copies: list[tuple[RowPlan, CopyFormat]] = field(default_factory=list)
     """The plans of the COPYs to the client that this command holds, in order."""

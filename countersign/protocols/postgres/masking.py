@@ -6,7 +6,7 @@ that no masked column is in it. What cannot be resolved is masked.
 """
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from countersign._core import Masker, RowPlan
@@ -215,6 +215,11 @@ def _carry_to_views(
             masked.setdefault((view, column.attribute), named.get(column.column, (DERIVED, REDACT)))
 
 
+def names_column(rules: Sequence[MaskRule], column: str) -> bool:
+    """Whether a rule may name a column of this name, in whatever table."""
+    return any(fnmatch.fnmatchcase(column, pattern.rsplit(".", 1)[-1]) for rule in rules for pattern in rule.columns)
+
+
 @dataclass(frozen=True, slots=True)
 class TargetMasking:
     """A target's mask rules, made ready. ``masker`` is None where no rule concerns the target."""
@@ -242,15 +247,20 @@ def prepare(rules: Sequence[MaskRule], hash_key: bytes) -> TargetMasking:
 
 
 def plan_rows(
-    columns: Sequence[OutputColumn], masking: TargetMasking, masked: MaskedColumns | None, reading: OutputReading | None
+    columns: Sequence[OutputColumn],
+    masking: TargetMasking,
+    masked: MaskedColumns | None,
+    reading: OutputReading | None,
+    fresh: Collection[str] = (),
 ) -> tuple[RowPlan, list[str]]:
     """The engine's plan for rows of this shape, and for each column the rule that masks it (or '').
 
-    ``reading`` is the inspector's word on the statement; None where it has none, which taints the outputs.
+    ``reading`` is the inspector's word on the statement; None where it has none, which taints the outputs. ``fresh``: tables that are too
+    new for the catalog and known to hold nothing masked.
     """
     plan: list[tuple[str, str, bool, str, str]] = []
     for index, column in enumerate(columns):
-        rule = _rule_for(column, index, len(columns), masked, reading) if masking.has_columns else None
+        rule = _rule_for(column, index, len(columns), masked, reading, fresh) if masking.has_columns else None
         kind = KINDS.get(column.type_oid, "other")
         if rule is not None:
             plan.append(("mask", kind, column.binary, *rule))
@@ -260,19 +270,30 @@ def plan_rows(
 
 
 def _rule_for(
-    column: OutputColumn, index: int, width: int, masked: MaskedColumns | None, reading: OutputReading | None
+    column: OutputColumn,
+    index: int,
+    width: int,
+    masked: MaskedColumns | None,
+    reading: OutputReading | None,
+    fresh: Collection[str],
 ) -> tuple[str, str] | None:
     if masked is None:
         return (UNRESOLVED, REDACT)
     if column.table_oid:
         if column.table_oid not in masked.known and column.table_oid >= FIRST_USER_OID:
-            return (UNRESOLVED, REDACT)
+            return None if reading is not None and _reads_fresh(reading, masked, fresh) else (UNRESOLVED, REDACT)
         if column.attribute <= 0 and any(table == column.table_oid for table, _ in masked.rules):
             return (DERIVED, REDACT)  # a whole-row reference has an origin table and attribute 0
         return masked.rules.get((column.table_oid, column.attribute))
     if not is_tainted(masked, reading) or _is_clean(index, width, masked, reading):
         return None
     return (DERIVED, REDACT)
+
+
+def _reads_fresh(reading: OutputReading, masked: MaskedColumns, fresh: Collection[str]) -> bool:
+    """Whether a relation that the catalog does not know can only be one of the fresh ones."""
+    names = {relation.rsplit(".", 1)[-1] for relation in reading.relations}
+    return not names.isdisjoint(fresh) and names <= masked.known_names.union(fresh)
 
 
 def is_tainted(masked: MaskedColumns, reading: OutputReading | None) -> bool:

@@ -5,7 +5,7 @@ say anything in it, under any SQLSTATE. So three degrees: ``PLAIN``, nothing mas
 that may be masked; ``ANYTHING``, users' code may speak, or it is not known who does. It errs to one side only.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
@@ -30,16 +30,19 @@ class Speech(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Topic:
     """``touched``: each relation, without its schema, and what is done to it. ``is_ddl``: it sets event triggers going. ``types`` and
-    ``functions`` are those that it names and that may be users' own."""
+    ``functions`` are those that it names and that may be users' own. ``makes_code``: what follows in its transaction may run code that the
+    catalog does not show to others yet."""
 
     touched: frozenset[tuple[str, str]] = frozenset()
     is_ddl: bool = False
     types: frozenset[str] = frozenset()
     functions: frozenset[str] = frozenset()
+    makes_code: bool = False
 
 
 NOTHING = Topic()
 ONLY_NAMES = Topic(is_ddl=True)
+NEW_CODE = Topic(is_ddl=True, makes_code=True)
 
 QUERIES = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt"})
 OF_THE_SESSION = frozenset(
@@ -65,6 +68,17 @@ OF_NAMES = frozenset(
     """.split()
 )
 """Commands that change the catalog and neither read a row nor run code: their words are names that stand in them or in the catalog."""
+
+MAKE_CODE = frozenset(
+    """
+    create_trig_stmt create_event_trig_stmt alter_event_trig_stmt rule_stmt create_policy_stmt alter_policy_stmt create_cast_stmt
+    create_domain_stmt define_stmt create_function_stmt alter_function_stmt create_range_stmt create_op_class_stmt create_op_family_stmt
+    alter_op_family_stmt alter_operator_stmt alter_type_stmt
+    """.split()
+)
+"""Those that name code for later commands to run."""
+
+CODE_OBJECTS = ("OBJECT_FUNCTION", "OBJECT_PROCEDURE", "OBJECT_ROUTINE", "OBJECT_AGGREGATE")
 
 OF_RELATIONS = frozenset(
     "index_stmt alter_table_stmt refresh_mat_view_stmt truncate_stmt vacuum_stmt cluster_stmt reindex_stmt".split()
@@ -98,17 +112,44 @@ def topics(sql: str) -> tuple[Topic | None, ...]:
         return ()
 
 
-def speech_about(topic: Topic | None, masked: MaskedColumns) -> Speech:
-    """How much of the words about a statement may have to be withheld, by what the target's catalog says."""
+def speech_about(topic: Topic | None, masked: MaskedColumns, fresh: Collection[str] = ()) -> Speech:
+    """How much of the words about a statement may have to be withheld, by what the target's catalog says. ``fresh``: relations that are
+    too new for the catalog and known to be plain."""
     if topic is None or (topic.is_ddl and masked.has_event_triggers):
         return Speech.ANYTHING
     if not topic.types <= masked.plain_types or topic.types & masked.checked_types or topic.functions & masked.own_functions:
         return Speech.ANYTHING
     names = {name for name, _ in topic.touched}
     system = {name for name in names if name.startswith("pg_") and name not in SAMPLING_CATALOGS}
-    if not names <= masked.known_names | system or topic.touched & masked.run_code:
+    if not names <= masked.known_names.union(system, fresh) or topic.touched & masked.run_code:
         return Speech.ANYTHING
     return Speech.ROWS if topic.touched & masked.show_rows else Speech.PLAIN
+
+
+def fresh_tables(sql: str, before: int, masked: MaskedColumns) -> dict[str, frozenset[str]]:
+    """The tables, with their columns, that the statements of a text ahead of one have made, and that hold nothing but what statements
+    that touch nothing masked put there. Empty where any other kind of statement lies between."""
+    made: dict[str, frozenset[str]] = {}
+    for node, topic in zip(_statements(sql)[:before], topics(sql), strict=False):
+        kind, tree = inner(node)
+        if kind == "create_stmt" and _is_plain_table(tree):
+            made[tree.relation.relname] = frozenset(inner(element)[1].colname for element in tree.table_elts)
+        elif kind not in QUERIES | {"transaction_stmt"} or speech_about(topic, masked, made) is not Speech.PLAIN:
+            return {}
+    return made
+
+
+def _is_plain_table(tree: Any) -> bool:
+    """Columns and nothing else: no parent, no pattern, no partition, no constraint apart."""
+    within = (tree.inh_relations, tree.HasField("partbound"), tree.HasField("of_typename"), tree.if_not_exists)
+    return not any(within) and all(inner(element)[0] == "column_def" for element in tree.table_elts)
+
+
+def _statements(sql: str) -> list[Any]:
+    try:
+        return [raw.stmt for raw in postgast.parse(sql).stmts]
+    except Exception:  # of what cannot be read nothing is known
+        return []
 
 
 def _topic(node: Any) -> Topic | None:
@@ -130,14 +171,19 @@ def _topic(node: Any) -> Topic | None:
         case "copy_stmt":
             return _copy(tree)
         case "alter_domain_stmt" if tree.subtype in ("T", "N", "X"):
-            return ONLY_NAMES  # the others look at the rows of whatever has such a column
+            return NEW_CODE  # the others look at the rows of whatever has such a column
         case _:
             return None
 
 
 def _of_names(kind: str, tree: Any) -> Topic | None:
-    if kind == "create_stmt" and tree.HasField("partbound"):  # bounds are computed at once
-        return _without_users_code(tree.partbound, Finding(), frozenset())
+    if kind in MAKE_CODE or (kind == "rename_stmt" and enum_name(tree, "rename_type") in CODE_OBJECTS):
+        return NEW_CODE
+    if kind == "create_stmt":
+        within = _without_users_code(tree, Finding(), frozenset())
+        if tree.HasField("partbound"):
+            return within  # bounds are computed at once, defaults and checks where there are rows
+        return ONLY_NAMES if within is not None else NEW_CODE
     return ONLY_NAMES
 
 
@@ -180,7 +226,7 @@ def _of_relations(kind: str, tree: Any) -> Topic | None:
     if kind == "alter_table_stmt":
         forms = {enum_name(inner(node)[1], "subtype") for node in tree.cmds}
         if forms <= ROWLESS_FORMS or enum_name(tree, "objtype") in ROWLESS_KINDS:
-            return ONLY_NAMES
+            return ONLY_NAMES if _without_users_code(tree, Finding(), frozenset()) is not None else NEW_CODE
     names = {node.relname for node in descendants(tree) if type(node).__name__ == "RangeVar"}
     if not names:
         return None  # VACUUM and CLUSTER of everything

@@ -132,7 +132,8 @@ class Answers:
             talk.to_client(data)
             return
         running = self._current()
-        planned = await talk.plan(data, self._rows_come_from(head, running))
+        ahead = (running.sql, head.statement_index) if head.asked is Asked.QUERY and running.is_first_change else ("", 0)
+        planned = await talk.plan(data, self._rows_come_from(head, running), ahead=ahead)
         talk.recorder.add("columns", names=planned.names, masked=planned.masked_by)
         running.count_hits(running.plan)
         running.plan = planned.plan
@@ -218,6 +219,7 @@ class Answers:
         """One statement was carried out: what it did to the schema and to names is true now."""
         talk = self._talk
         if running.schema_change:
+            self._requests.made(running)
             talk.schema_changed = True
             talk.changes_unseen |= makes_relations(running.command)
             talk.surroundings.catalog.expire()

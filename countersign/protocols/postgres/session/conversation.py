@@ -13,11 +13,11 @@ from countersign.protocols.postgres import messages
 from countersign.protocols.postgres.access import AccessMode
 from countersign.protocols.postgres.codec import Asked, Cursors, Entry, Names, Portal, Prepared, Replies, Running
 from countersign.protocols.postgres.lineage import OutputReading, clean_outputs
-from countersign.protocols.postgres.masking import Catalog, MaskedColumns, OutputColumn, TargetMasking, plan_rows
+from countersign.protocols.postgres.masking import Catalog, MaskedColumns, OutputColumn, TargetMasking, names_column, plan_rows
 from countersign.protocols.postgres.session.catalog import TargetCatalog
 from countersign.protocols.postgres.session.lanes import Lanes
 from countersign.protocols.postgres.session.target import TargetConnection
-from countersign.protocols.postgres.speech import Speech, Topic, speech_about
+from countersign.protocols.postgres.speech import Speech, Topic, fresh_tables, speech_about
 from countersign.protocols.wire import Wire
 from countersign.recording import Recorder
 
@@ -186,8 +186,11 @@ class Conversation:
             self.own = (catalog.generation, catalog.masked_with(changes))
         return self.own[1]
 
-    async def plan(self, description: bytes, reading_of: str, *, binary: bool | None = None) -> Planned:
-        """The plan for rows with this RowDescription. ``reading_of``: the statement they come from, '' where that is not known."""
+    async def plan(
+        self, description: bytes, reading_of: str, *, binary: bool | None = None, ahead: tuple[str, int] = ("", 0)
+    ) -> Planned:
+        """The plan for rows with this RowDescription. ``reading_of``: the statement they come from, '' where that is not known.
+        ``ahead``: the text that it stands in, and how many of its statements ran ahead of it."""
         fields = _core.decode_row_description(description)
         columns = [
             OutputColumn(f[0].decode("utf-8", "replace"), f[1], f[2], f[3], f[6] == 1 if binary is None else binary) for f in fields
@@ -198,15 +201,24 @@ class Conversation:
         if masking.has_columns:
             masked = await self.masked({column.table_oid for column in columns if column.table_oid})
             reading = next(iter(clean_outputs(reading_of)), None) if reading_of else None
-        plan, masked_by = plan_rows(columns, masking, masked, reading)
+        fresh = self._fresh(*ahead, masked) if masked is not None and ahead[1] else ()
+        plan, masked_by = plan_rows(columns, masking, masked, reading, fresh)
         return Planned(plan, [column.name for column in columns], masked_by, columns)
+
+    def _fresh(self, sql: str, before: int, masked: MaskedColumns) -> frozenset[str]:
+        """The tables of the same message that the catalog cannot show yet, and that no mask rule can mean."""
+        rules = self.surroundings.masking.rules
+        made = fresh_tables(sql, before, masked)
+        return frozenset(table for table, columns in made.items() if not any(names_column(rules, column) for column in columns))
 
     async def speech(self, spoken_of: Iterable[Topic | None]) -> Speech:
         """How much of the target's words about these topics may have to be withheld. What was written earlier in the transaction can
         still speak: a deferred constraint or trigger at any time up to COMMIT, and a cursor WITH HOLD at COMMIT."""
         if not self.surroundings.masking.has_columns:
             return Speech.PLAIN
-        masked = await self.surroundings.catalog.masked(set())
+        if any(topic is None or topic.makes_code for topic in self.late):
+            return Speech.ANYTHING
+        masked = await self.masked(set())
         return max((speech_about(topic, masked) for topic in (*spoken_of, *self.late)), default=Speech.PLAIN)
 
     async def finish(self, running: Running, *, ok: bool, summary: str, error_code: str = "") -> None:

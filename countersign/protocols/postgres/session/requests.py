@@ -29,7 +29,7 @@ from countersign.protocols.postgres.server_texts import mask_response
 from countersign.protocols.postgres.session.catalog import OWN_CHANGES, read_changes
 from countersign.protocols.postgres.session.conversation import Conversation, SessionHold, ours
 from countersign.protocols.postgres.session.transactions import Transactions
-from countersign.protocols.postgres.speech import NOTHING, ONLY_NAMES, Speech, Topic, topics
+from countersign.protocols.postgres.speech import NEW_CODE, NOTHING, ONLY_NAMES, Speech, Topic, topics
 from countersign.protocols.wire import WireClosed
 
 EXTENDED = frozenset(b"PBDEC")
@@ -361,8 +361,9 @@ class Requests:
         readable = all(statement.kind != "unparsed" for statement in command.statements)
         sql = command.text if readable else ""
         running = Running(permit, command, time.monotonic(), sql, uses(sql) if sql else (), schema_change=touches_schema(command))
+        running.is_first_change = not self._talk.schema_changed
         if self._talk.surroundings.masking.has_columns and speaks_late(command):
-            self._talk.late.update(set(self._topics(running)) - {NOTHING, ONLY_NAMES})
+            self._talk.late.update(set(self._topics(running)) - {NOTHING, ONLY_NAMES, NEW_CODE})
         self._transactions.spent(running)
         return running
 
@@ -411,10 +412,15 @@ class Requests:
         at_hand = entry.asked is Asked.QUERY and entry.statement_index < len(found)
         return (found[entry.statement_index],) if at_hand else found
 
+    def made(self, running: Running) -> None:
+        """A command that changes the schema was carried out: what follows may run the code that it names."""
+        if self._talk.surroundings.masking.has_columns and NEW_CODE in self._topics(running):
+            self._talk.late.add(NEW_CODE)
+
     def names_of(self, entry: Entry) -> frozenset[str]:
         """The relations, and the cursor or prepared statement, that a request calls by name."""
         if entry.running is None:
-            return frozenset()
+            return frozenset({entry.name.decode("utf-8", "replace")})
         used = entry.running.statements[entry.statement_index :] if entry.asked is Asked.QUERY else entry.running.statements
         relations = {name for topic in topics(entry.running.sql) if topic is not None for name, _ in topic.touched}
         return frozenset(relations | {use.name for use in used[:1]})
