@@ -85,3 +85,20 @@ def test_i5_no_statement_reveals_a_masked_column(reader, sql):
 
 def test_the_same_column_is_really_there(direct):
     assert direct.execute("SELECT ssn FROM customers WHERE id = 1").fetchone() == ("123-45-6711",)
+
+
+def test_a_constant_that_spells_a_name_is_no_plain_constant(reader):
+    """UESCAPE decides what a name is: with one character a table of the statement's own, with another the masked one."""
+    sql = "WITH \"!0063ustomers\" AS (SELECT 'x'::text AS ssn) SELECT lower(ssn) AS v FROM U&\"!0063ustomers\" UESCAPE '{}'"
+    for _ in range(20):
+        assert reader.execute(sql.format("?")).fetchall() == [("x",)]
+    revealed = str(reader.execute(sql.format("!")).fetchall())
+    assert "123-45" not in revealed and "redacted" in revealed
+
+
+def test_a_constant_that_names_a_setting_is_no_plain_constant(reader):
+    sql = "SELECT set_config('{}', '{}', true)"
+    for _ in range(20):
+        reader.execute(sql.format("extra_float_digits", "1"))
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        reader.execute(sql.format("search_path", "pg_temp"))

@@ -16,7 +16,7 @@ import orjson
 from countersign import _core
 from countersign.gate import Standing
 from countersign.model import Command, Parameter, Session
-from countersign.protocols.postgres.access import Need, need_of
+from countersign.protocols.postgres.access import SETTING_CALLS, Need, need_of
 from countersign.protocols.postgres.codec import Asked, Entry, Learning, Portal, Prepared, Running
 from countersign.protocols.postgres.errors import ProtocolViolation
 from countersign.protocols.postgres.naming import Verb
@@ -73,6 +73,8 @@ class Steady:
         running.learning = None
         if running.command.statements[0].kind in OPENS:
             return  # which may have to be said again (``transactions``)
+        if _hangs_on_constants(running.command):
+            return
         if talk.access.is_enforced and need_of(running.command) is not Need.READ_ONLY:
             return  # what goes by the lane must leave the access mode as it is
         standing = talk.surroundings.gate.standing(talk.session, running.command)
@@ -277,6 +279,12 @@ class Steady:
             elif entry.asked is Asked.BIND:
                 talk.portals.hope(b"", portal)
             talk.replies.ask(entry)
+
+
+def _hangs_on_constants(command: Command) -> bool:
+    """True where the reading looks at a constant: which setting is set or shown, and to what, decides whether that is harmless."""
+    functions = {name for statement in command.statements for name in statement.functions}
+    return not functions.isdisjoint(SETTING_CALLS) or any(statement.settings for statement in command.statements)
 
 
 def _columns(learning: Learning) -> bytes:
