@@ -22,7 +22,7 @@ POLICY = """
 rules:
   - {name: no-truncate, when: "'TRUNCATE' in command.kinds", action: deny, message: tables are never emptied}
   - {name: quick, when: "command.text.contains('expire quickly')", action: review, review: {timeout: 1s}}
-  - {name: loggers-may-insert, effects: [write, read], when: "command.writes == ['log']", action: allow}
+  - {name: loggers-may-insert, effects: [write, read], when: "command.writes == ['public.log']", action: allow}
 masking:
   - {name: ssn, columns: [public.customers.ssn], operator: {partial: {keep_last: 4}}}
   - {name: salary, columns: [public.customers.salary]}

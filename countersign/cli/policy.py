@@ -1,7 +1,9 @@
 """``countersign policy``."""
 
+import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +11,12 @@ from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, fai
 from countersign.model import Identity, IdentityKind, Session
 from countersign.reviews.preview import terminal_safe
 from countersign.reviews.service import command_json
+
+if TYPE_CHECKING:
+    from countersign.config import Upstream
+    from countersign.protocols.postgres.schema import Schema
+
+NO_SUCH_DATABASE = "3D000"
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -24,20 +32,26 @@ def explain(
     target: Annotated[str, typer.Option(help="The target's name.")],
     identity: Annotated[str, typer.Option(help="Who asks.")] = "someone",
     groups: Annotated[str, typer.Option(help="The identity's groups, comma-separated.")] = "",
+    live: Annotated[bool, typer.Option("--live", help="Ask the target's own catalog, with the gateway's credentials.")] = False,
+    database: Annotated[str, typer.Option(help="The database for --live.  [default: called like the target, or its user]")] = "",
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """How a statement is read, and the verdict on it. Neither gateway nor target needs to run."""
+    """How a statement is read, and the verdict on it. Without --live, neither gateway nor target needs to run."""
     from countersign.protocols.postgres.reading import query_command  # slow to import, and needed here only
 
     loaded = settings(config)
     known = {settings_of.target.name: settings_of.target for settings_of in loaded.targets}
+    upstreams = {settings_of.target.name: settings_of.upstream for settings_of in loaded.targets}
     if target not in known:
         fail(f"there is no target {target!r}; known: {', '.join(known)}")
     raw = sql.encode("utf-8", "surrogateescape")
     who = Identity(identity, IdentityKind.SERVICE_ACCOUNT, tuple(word for word in groups.split(",") if word))
     session = Session("se-explain", who, known[target], "local", datetime.now(UTC))
-    command = query_command(raw, raw, grammar_agrees=True)
+    schema = (
+        asyncio.run(_catalog(upstreams[target], [database] if database else [target, upstreams[target].user])) if live else None
+    )
+    command = query_command(raw, raw, grammar_agrees=True, schema=schema)
     verdict = loaded.policy.decide(who, known[target], session, command)
     shown = command_json(command)
     if as_json:
@@ -48,10 +62,27 @@ def explain(
                 "verdict": verdict.action.value,
                 "rule": verdict.rule,
                 "message": verdict.message,
+                "catalog_asked": command.attributes["catalog_asked"],
             }
         )
         return
     for statement in command.statements:
         why = f" ({'; '.join(statement.reasons)})" if statement.reasons else ""
         typer.echo(terminal_safe(f"{statement.kind}: {statement.summary}: {', '.join(sorted(statement.effects))}{why}"))
+    if not live:
+        typer.echo("the target's catalog was not asked: names are taken for tables and PostgreSQL's own functions (--live asks it)")
     typer.echo(f"verdict: {verdict.action} by rule {verdict.rule!r}")
+
+
+async def _catalog(upstream: "Upstream", databases: Sequence[str]) -> "Schema":
+    """What the catalog of the first of these databases that there is says, or the end."""
+    from countersign.protocols.postgres.session.catalog import CatalogUnavailable, read_catalog
+    from countersign.protocols.postgres.session.target import Dialer
+
+    for database in databases:
+        try:
+            return (await read_catalog(Dialer(upstream), database)).schema
+        except CatalogUnavailable as error:
+            if error.code != NO_SUCH_DATABASE or database == databases[-1]:
+                fail(f"{error} (database {database!r}; --database names another)")
+    raise AssertionError("no database was asked for")

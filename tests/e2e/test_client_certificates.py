@@ -13,7 +13,7 @@ from countersign.demo.database import system_binaries
 
 POLICY = """
 rules:
-  - {name: crew-may-insert, subjects: {groups: [agents]}, effects: [write, read], when: "command.writes == ['log']", action: allow}
+  - {name: crew-may-insert, subjects: {groups: [agents]}, effects: [write, read], when: "command.writes == ['public.log']", action: allow}
 """
 
 

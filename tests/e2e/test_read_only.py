@@ -21,8 +21,8 @@ CREATE FUNCTION noted(line text) RETURNS text LANGUAGE plpgsql AS $$BEGIN INSERT
 CREATE PROCEDURE twice() LANGUAGE plpgsql AS $$BEGIN INSERT INTO log VALUES ('a'); COMMIT; INSERT INTO log VALUES ('b'); END$$;
 """
 SPOILED = """
-CREATE OR REPLACE FUNCTION pg_catalog.lpad(text, int) RETURNS text LANGUAGE plpgsql VOLATILE
-AS $$BEGIN INSERT INTO public.log VALUES ('smuggled'); RETURN $1; END$$
+CREATE OR REPLACE FUNCTION pg_catalog.lpad(text, int) RETURNS text LANGUAGE sql VOLATILE
+AS $$INSERT INTO public.log VALUES ('smuggled'); SELECT $1$$
 """
 """A superuser's own version of a built-in function in SQL: it reads as PostgreSQL's harmless one, so every statement with it is
 misjudged."""

@@ -15,7 +15,8 @@ COUNT = "SELECT count(*) FROM generate_series(1, {})"
 def settle(connection):
     """Ask the same until the session has surely gone to the thread, and come back to nothing else."""
     for number in range(REPEATS):
-        assert connection.execute(f"SELECT id, status FROM orders WHERE id = {number + 1}").fetchall() == [(number + 1, "open")]
+        query = f"SELECT n, 'open' FROM generate_series(1, 100) n WHERE n = {number + 1}"
+        assert connection.execute(query).fetchall() == [(number + 1, "open")]
 
 
 def commands_of(gateway, session_id):
@@ -68,10 +69,12 @@ def test_i5_masked_columns_stay_masked_however_often_they_are_asked_for(gateway)
                 assert row == (f"***-**-67{number % 20 + 11}", "[redacted]", None)
 
 
-def test_i5_a_relation_that_becomes_another_is_masked_by_what_it_is(gateway, direct):
+def test_i5_a_relation_that_becomes_another_is_masked_by_what_it_is(gateway, direct, eventually):
     direct.execute("CREATE TABLE plain (ssn text); INSERT INTO plain VALUES ('the plain one')")
     try:
         with gateway.connect() as connection:
+            # Masked until the catalog is read again: what is not known is not shown.
+            eventually(lambda: connection.execute("SELECT ssn FROM plain").fetchall() == [("the plain one",)], "it is known")
             for _ in range(REPEATS):
                 assert connection.execute("SELECT ssn FROM plain").fetchall() == [("the plain one",)]
             direct.execute("ALTER TABLE plain RENAME TO other; CREATE VIEW plain AS SELECT ssn FROM customers WHERE id = 1")

@@ -133,6 +133,8 @@ class Learning:
     """What a plain read teaches for the steady state: how its shape is described and masked."""
 
     key: bytes
+    generation: int
+    """Of the catalog that the statement was read by."""
     description: bytes = b""
     names: list[str] = field(default_factory=list)
     masked_by: list[str] = field(default_factory=list)

@@ -227,6 +227,11 @@ EXTENSIONS = frozenset(
 one into them. Left out with care: dblink, postgres_fdw, tablefunc, xml2 and adminpack run SQL or touch files; pgcrypto, postgis and
 pg_stat_statements have functions that do more than compute."""
 
+EXTENSION_FUNCTIONS: dict[str, frozenset[str]] = {
+    "pgcrypto": frozenset({"digest", "hmac", "gen_random_bytes", "gen_random_uuid", "crypt", "gen_salt"}),
+}
+"""Functions in C of extensions that are not reviewed as a whole."""
+
 INFORMATION_SCHEMA = frozenset(
     """
     _pg_expandarray _pg_index_position _pg_truetypid _pg_truetypmod _pg_char_max_length _pg_char_octet_length _pg_numeric_precision

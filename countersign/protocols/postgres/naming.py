@@ -13,6 +13,7 @@ import postgast
 from countersign.model import Effect
 from countersign.protocols.postgres.inspector import Finding, inner, walk
 from countersign.protocols.postgres.inspector.tree import enum_name
+from countersign.protocols.postgres.schema import Schema
 
 
 class Verb(Enum):
@@ -41,11 +42,11 @@ class Use:
 
 
 @lru_cache(maxsize=2048)
-def uses(sql: str) -> tuple[Use, ...]:
+def uses(sql: str, schema: Schema | None = None) -> tuple[Use, ...]:
     """One a statement; empty where the text cannot be parsed."""
     try:
         data = sql.encode()
-        return tuple(_use(raw.stmt, _slice(data, raw)) for raw in postgast.parse(sql).stmts)
+        return tuple(_use(raw.stmt, _slice(data, raw), schema) for raw in postgast.parse(sql).stmts)
     except Exception:  # what cannot be read is unknown to the inspector too
         return ()
 
@@ -55,13 +56,13 @@ def _slice(data: bytes, raw: Any) -> str:
     return data[raw.stmt_location : end].decode("utf-8", "replace").strip()
 
 
-def _use(node: Any, text: str) -> Use:
+def _use(node: Any, text: str, schema: Schema | None) -> Use:
     kind, tree = inner(node)
     match kind:
         case "prepare_stmt":
             return Use(Verb.PREPARE, tree.name, written(tree.query), text)
         case "execute_stmt":
-            return Use(Verb.EXECUTE, tree.name, "", text, _argument_effects(tree))
+            return Use(Verb.EXECUTE, tree.name, "", text, _argument_effects(tree, schema))
         case "deallocate_stmt":
             return Use(Verb.DEALLOCATE, tree.name, "", text)
         case "discard_stmt" if enum_name(tree, "target") == "DISCARD_ALL":
@@ -76,8 +77,8 @@ def _use(node: Any, text: str) -> Use:
             return Use(Verb.OTHER, "", "", text)
 
 
-def _argument_effects(tree: Any) -> frozenset[Effect]:
-    found = Finding()
+def _argument_effects(tree: Any, schema: Schema | None) -> frozenset[Effect]:
+    found = Finding(schema=schema)
     for argument in tree.params:
         walk(argument, frozenset(), found)
     return frozenset(found.effects)

@@ -7,8 +7,10 @@ from dataclasses import replace
 from countersign.model import Command, Effect, Parameter, Statement
 from countersign.protocols.postgres.codec import Prepared
 from countersign.protocols.postgres.errors import ProtocolViolation
-from countersign.protocols.postgres.inspector import inspect_sql
+from countersign.protocols.postgres.inspector import SCHEMA_STAYS, Reading, inspect_sql
+from countersign.protocols.postgres.inspector.expressions import ANY_SETTING
 from countersign.protocols.postgres.naming import Use, Verb, uses
+from countersign.protocols.postgres.schema import Schema
 
 PROTOCOL = "postgres"
 TEXT_TYPES = frozenset({0, 18, 19, 25, 114, 705, 1042, 1043})
@@ -34,6 +36,8 @@ LARGE_OBJECT_CALLS = {
 }
 """Built-in functions that client libraries call by OID (``pg_proc.dat``)."""
 
+PATH_SETTINGS = frozenset({"search_path", "role", "session_authorization", ANY_SETTING})
+
 Lookup = Callable[[bytes], Prepared | None]
 """What a session knows of a prepared statement by its name."""
 
@@ -43,9 +47,11 @@ def nothing_prepared(_: bytes) -> Prepared | None:
     return None
 
 
-def query_command(raw: bytes, sql: bytes, grammar_agrees: bool, lookup: Lookup = nothing_prepared) -> Command:
-    """The command of a simple Query."""
-    return _command(raw, sql, (), grammar_agrees, lookup)
+def query_command(
+    raw: bytes, sql: bytes, grammar_agrees: bool, lookup: Lookup = nothing_prepared, schema: Schema | None = None
+) -> Command:
+    """The command of a simple Query. ``schema``: what the target's catalog says, None where nobody asks it."""
+    return _command(raw, sql, (), grammar_agrees, lookup, schema)
 
 
 def bind_command(
@@ -55,9 +61,10 @@ def bind_command(
     values: list[bytes | None],
     grammar_agrees: bool,
     lookup: Lookup = nothing_prepared,
+    schema: Schema | None = None,
 ) -> Command:
     """The command of a Bind: the statement as its Parse gave it, with these parameters. Raises ``ProtocolViolation``."""
-    return _command(prepared.raw + raw, prepared.sql, bound(prepared, formats, values), grammar_agrees, lookup)
+    return _command(prepared.raw + raw, prepared.sql, bound(prepared, formats, values), grammar_agrees, lookup, schema)
 
 
 def bound(prepared: Prepared, formats: list[int], values: list[bytes | None]) -> tuple[Parameter, ...]:
@@ -75,7 +82,9 @@ def call_command(raw: bytes, oid: int, formats: list[int], values: list[bytes | 
     parameters = bound(Prepared(b"", [], b""), formats, values)
     effects = frozenset({Effect.UNKNOWN})
     statement = Statement("FunctionCall", effects, f"calls {name} by its OID", functions=(name,), reasons=("it calls by OID",))
-    return Command(PROTOCOL, raw, f"FunctionCall: {name}", effects, (statement,), parameters, {"has_where": True})
+    return Command(
+        PROTOCOL, raw, f"FunctionCall: {name}", effects, (statement,), parameters, {"has_where": True, "catalog_asked": False}
+    )
 
 
 def doubted(command: Command, name: str) -> Command:
@@ -84,7 +93,14 @@ def doubted(command: Command, name: str) -> Command:
     return _unknown(command.raw, command.text, command.parameters, why)
 
 
-def _command(raw: bytes, sql: bytes, parameters: tuple[Parameter, ...], grammar_agrees: bool, lookup: Lookup) -> Command:
+def _command(
+    raw: bytes,
+    sql: bytes,
+    parameters: tuple[Parameter, ...],
+    grammar_agrees: bool,
+    lookup: Lookup,
+    schema: Schema | None,
+) -> Command:
     try:
         text = sql.decode("utf-8")
     except UnicodeDecodeError:
@@ -92,17 +108,17 @@ def _command(raw: bytes, sql: bytes, parameters: tuple[Parameter, ...], grammar_
     if not grammar_agrees:
         why = "client_encoding or standard_conforming_strings make the server read text in another way"
         return _unknown(raw, text, parameters, why)
-    reading = inspect_sql(text)
+    reading = inspect_sql(text, schema)
     if any(statement.kind == "EXECUTE" for statement in reading.statements):
-        return _resolved(raw, text, parameters, reading.statements, lookup)
-    return Command(PROTOCOL, raw, text, reading.effects, reading.statements, parameters, _attributes(reading.statements))
+        return _resolved(raw, text, parameters, reading, lookup, schema)
+    return Command(PROTOCOL, raw, text, reading.effects, reading.statements, parameters, _attributes(reading, reading.statements))
 
 
 def _resolved(
-    raw: bytes, text: str, parameters: tuple[Parameter, ...], statements: tuple[Statement, ...], lookup: Lookup
+    raw: bytes, text: str, parameters: tuple[Parameter, ...], reading: Reading, lookup: Lookup, schema: Schema | None
 ) -> Command:
     """SQL's EXECUTE is what its prepared statement is, if that is known and no statement ahead of it can prepare another."""
-    used = uses(text)
+    statements, used = reading.statements, uses(text, schema)
     shown, resolved = [text], []
     known = len(used) == len(statements) and not any(use.verb in NAMING for use in used)
     for statement, use in zip(statements, used, strict=False) if known else ():
@@ -110,16 +126,16 @@ def _resolved(
         if prepared is None:
             resolved.append(statement)
             continue
-        resolved.append(_executed(use, prepared))
+        resolved.append(_executed(use, prepared, schema))
         lines = [f"{use.name} is:", *prepared.sql.decode("utf-8", "replace").splitlines()]
         shown.extend(f"-- {line}" for line in lines)
     statements = tuple(resolved) if known else statements
     effects = frozenset().union(*(statement.effects for statement in statements))
-    return Command(PROTOCOL, raw, "\n".join(shown), effects, statements, parameters, _attributes(statements))
+    return Command(PROTOCOL, raw, "\n".join(shown), effects, statements, parameters, _attributes(reading, statements))
 
 
-def _executed(use: Use, prepared: Prepared) -> Statement:
-    inner = inspect_sql(prepared.sql.decode("utf-8", "replace")).statements
+def _executed(use: Use, prepared: Prepared, schema: Schema | None) -> Statement:
+    inner = inspect_sql(prepared.sql.decode("utf-8", "replace"), schema).statements
     if len(inner) != 1:
         return Statement("EXECUTE", frozenset({Effect.UNKNOWN}), f"runs {use.name}", reasons=("it is not one statement",))
     (one,) = inner
@@ -129,14 +145,15 @@ def _executed(use: Use, prepared: Prepared) -> Statement:
     )
 
 
-def _attributes(statements: tuple[Statement, ...]) -> dict[str, object]:
-    return {"has_where": all(statement.has_where is not False for statement in statements)}
+def _attributes(reading: Reading, statements: tuple[Statement, ...]) -> dict[str, object]:
+    has_where = all(statement.has_where is not False for statement in statements)
+    return {"has_where": has_where, "catalog_asked": reading.catalog_asked}
 
 
 def _unknown(raw: bytes, text: str, parameters: tuple[Parameter, ...], why: str) -> Command:
     effects = frozenset({Effect.UNKNOWN})
     statement = Statement("unparsed", effects, summary="cannot be read", reasons=(why,))
-    return Command(PROTOCOL, raw, text, effects, (statement,), parameters, {"has_where": True})
+    return Command(PROTOCOL, raw, text, effects, (statement,), parameters, {"has_where": True, "catalog_asked": False})
 
 
 def _format_of(formats: list[int], index: int) -> int:
@@ -167,7 +184,14 @@ def _show(value: bytes, binary: bool, type_oid: int) -> str:
 
 def touches_schema(command: Command) -> bool:
     """True where the target's catalog may be another afterwards."""
-    return not command.effects <= {Effect.READ, Effect.SESSION, Effect.WRITE}
+    is_call = all(statement.kind == "FunctionCall" for statement in command.statements)
+    return not (command.effects <= SCHEMA_STAYS or (is_call and calls_large_object(command)))
+
+
+def may_move_path(command: Command) -> bool:
+    """True where unqualified names may mean something else afterwards than they mean to a new session."""
+    settings = {setting for statement in command.statements for setting in statement.settings}
+    return not (command.effects.isdisjoint({Effect.UNKNOWN, Effect.EXEC}) and settings.isdisjoint(PATH_SETTINGS))
 
 
 def makes_relations(command: Command) -> bool:

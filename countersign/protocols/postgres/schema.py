@@ -6,18 +6,22 @@ is a claim and proves nothing: a function of somebody's counts as harmless only 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 FIRST_USER_OID = 16384
 """Objects below were made by initdb (manual, "System Catalog Initial Data", OID assignment)."""
 
 SYSTEM_SCHEMAS = ("pg_catalog", "information_schema")
 
+CHANGED = "this transaction has changed the schema, and the catalog shows only what is committed"
+
+IN_SQL = " (in SQL)"
+"""Ends the name of a function whose body the planner may put in the place of a call."""
+
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A column and the OID of its type."""
 
     name: str
@@ -44,11 +48,11 @@ class Rule:
     definition: str
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """An expression that belongs to a relation: of a ``policy``, ``default``, ``generated`` or ``virtual`` column, ``check`` or ``index``.
+class Part(NamedTuple):
+    """An expression that belongs to a relation or domain: of a ``policy``, ``policy for writing``, ``default``, ``generated`` or
+    ``virtual`` column, ``check``, ``index``, ``statistics`` or ``partition``.
 
-    ``functions`` are the functions of users' own that it depends on, seen or unseen in the text.
+    ``functions`` are the functions of users' own that it depends on, seen or unseen in the text. An empty ``text`` could not be read.
     """
 
     kind: str
@@ -70,7 +74,7 @@ class Cascade:
 @dataclass(frozen=True, slots=True)
 class Relation:
     """A relation. ``kind``: table, partitioned, view, matview, foreign or sequence. ``uses``: the functions of users' own that a view
-    depends on. ``children`` are partitions and tables that inherit."""
+    depends on. An empty ``definition`` of a view could not be read. ``children`` are partitions and tables that inherit."""
 
     oid: int
     schema: str
@@ -127,8 +131,9 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """A type of users' own. ``kind``: base, enum, domain, composite, range or other; ``parts`` are the OIDs of a domain's base type, of a
-    composite's columns, of an array's element or of a range's subtype; ``checks`` are a domain's."""
+    """A type of users' own. ``kind``: base, enum, domain, composite, array, range, multirange or other; ``parts`` are the OIDs of a
+    domain's base type, of a composite's columns, of an array's element, of a range's subtype or of a multirange's range; ``checks`` are
+    a domain's. A range with functions of its own is ``other``."""
 
     oid: int
     schema: str
@@ -156,6 +161,14 @@ class Cast:
     is_implicit: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A function of users' own that sorting, grouping and comparing values of a type may call, unseen, by an operator class."""
+
+    type_oid: int
+    function: str
+
+
 def _by_name(items: Iterable[T]) -> dict[str, tuple[T, ...]]:
     found: dict[str, list[T]] = {}
     for item in items:
@@ -168,7 +181,8 @@ class Schema:
     """One database's catalog at one moment. Two are equal where their ``version`` is: a digest of everything in them.
 
     ``search_path`` is what sessions start with. It says how a name is told; what a statement may do is judged by every relation,
-    function, operator and type of that name in any schema, for a session's path may have become another.
+    function, operator and type of that name in any schema, for a session's path may have become another. ``unsettled_because`` says
+    why the catalog is no word on the moment, so that no query is a read; it is empty where the catalog is.
     """
 
     version: str
@@ -179,7 +193,10 @@ class Schema:
     operators: Mapping[str, tuple[Operator, ...]]
     casts: tuple[Cast, ...] = ()
     event_triggers: tuple[Trigger, ...] = ()
-    is_settled: bool = True
+    comparisons: Mapping[int, str] = field(default_factory=dict)
+    unsettled_because: str = ""
+    is_path_known: bool = True
+    is_of_now: bool = False
     _relations_by_name: Mapping[str, tuple[Relation, ...]] = field(default_factory=dict)
     _types_by_name: Mapping[str, tuple[Type, ...]] = field(default_factory=dict)
 
@@ -194,6 +211,7 @@ class Schema:
         operators: Iterable[Operator] = (),
         casts: Iterable[Cast] = (),
         event_triggers: Iterable[Trigger] = (),
+        comparisons: Iterable[Comparison] = (),
     ) -> "Schema":
         """A schema with its indexes."""
         held, known = tuple(relations), tuple(types)
@@ -206,32 +224,57 @@ class Schema:
             operators=_by_name(operators),
             casts=tuple(casts),
             event_triggers=tuple(event_triggers),
+            comparisons={comparison.type_oid: comparison.function for comparison in comparisons},
             _relations_by_name=_by_name(held),
             _types_by_name=_by_name(known),
         )
 
+    @property
+    def _key(self) -> tuple[str, str, bool, bool]:
+        return (self.version, self.unsettled_because, self.is_path_known, self.is_of_now)
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Schema) and (self.version, self.is_settled) == (other.version, other.is_settled)
+        return isinstance(other, Schema) and self._key == other._key
 
     def __hash__(self) -> int:
-        return hash((self.version, self.is_settled))
+        return hash(self._key)
 
-    def unsettled(self) -> "Schema":
-        """This catalog as seen from a transaction that has changed it: it shows only what is committed, so nothing is a read."""
-        return replace(self, is_settled=False)
+    @classmethod
+    def unread(cls, why: str) -> "Schema":
+        """What is known where the catalog cannot be read: nothing, so that no query is a read."""
+        return cls.of("", ()).unsettled(why)
+
+    @property
+    def is_read(self) -> bool:
+        """False where it could not be read."""
+        return bool(self.version)
+
+    def unsettled(self, why: str = CHANGED) -> "Schema":
+        """This catalog where it is no word on the moment, as in a transaction that has changed it: nothing is a read."""
+        return replace(self, unsettled_because=why)
+
+    def off_path(self) -> "Schema":
+        """This catalog for a session whose search path may be another than that of a new one: names are told in every way they may mean."""
+        return replace(self, is_path_known=False)
+
+    def of_now(self) -> "Schema":
+        """This catalog, read a moment ago: the server refuses what is not in it."""
+        return replace(self, is_of_now=True)
 
     def relations_named(self, schema: str, name: str) -> tuple[Relation, ...]:
         """Every relation that a name may mean; ``schema`` is empty where the text has none. pg_temp stands for any session's."""
         return _in_schema(self._relations_by_name.get(name, ()), schema)
 
     def told(self, schema: str, name: str) -> tuple[str, ...]:
-        """How the relation is called in full: the first on the search path; each of them where none is on it; none where none is known."""
+        """How the relation is called in full: the first on the search path, and temporary ones of any session beside it; each of them
+        where none is on the path or the path is not known; none where none is known."""
         found = self.relations_named(schema, name)
-        if not schema:
-            for place in ("pg_temp", "pg_catalog", *self.search_path):
-                first = [relation for relation in found if _is_in(relation.schema, place)]
+        if not schema and self.is_path_known:
+            temporary = [relation for relation in found if _is_in(relation.schema, "pg_temp")]
+            for place in ("pg_catalog", *self.search_path):
+                first = [relation for relation in found if relation.schema == place]
                 if first:
-                    return tuple(relation.full_name for relation in first)
+                    return tuple(relation.full_name for relation in (*first, *temporary))
         return tuple(relation.full_name for relation in found)
 
     def functions_named(self, schema: str, name: str) -> tuple[Function, ...]:

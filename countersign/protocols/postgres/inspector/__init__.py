@@ -7,8 +7,10 @@ to be harmless. Whatever is not listed, and whatever cannot be parsed, is ``unkn
 target's catalog says of views, triggers, rules and policies), ``columns``, ``commands`` (the table of commands) and ``utilities``.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import postgast
 
@@ -20,6 +22,9 @@ from countersign.protocols.postgres.inspector.tree import inner, relation_name
 from countersign.protocols.postgres.schema import Schema
 
 __all__ = ["Finding", "Reading", "inner", "inspect_sql", "relation_name", "walk"]
+
+SCHEMA_STAYS = frozenset({Effect.READ, Effect.SESSION, Effect.WRITE})
+"""Effects of what leaves the target's catalog as it is."""
 
 TEXT_LIMIT = 1 << 20
 CACHED_TEXT_LIMIT = 16 << 10
@@ -52,14 +57,24 @@ def _inspect(sql: str, schema: Schema | None) -> Reading:
         return _unparsed("the text holds a NUL")
     try:
         tree = postgast.parse(sql)
-        statements = tuple(statement(raw.stmt, schema) for raw in tree.stmts)
+        statements = tuple(_in_order(tree.stmts, schema))
     except RecursionError:
         return _unparsed("it is nested too deeply")
     except Exception as error:  # the grammar's own complaint, or anything else that keeps it from being read
         return _unparsed(f"the grammar refuses it: {error}")
+    is_asked = schema is not None and schema.is_read
     if not statements:
-        return Reading((), frozenset({Effect.SESSION}), schema is not None)
-    return Reading(statements, frozenset().union(*(each.effects for each in statements)), schema is not None)
+        return Reading((), frozenset({Effect.SESSION}), is_asked)
+    return Reading(statements, frozenset().union(*(each.effects for each in statements)), is_asked)
+
+
+def _in_order(nodes: Iterable[Any], schema: Schema | None) -> Iterator[Statement]:
+    """Behind a statement that may change the schema, the catalog is no word on the rest of the text."""
+    for raw in nodes:
+        read = statement(raw.stmt, schema)
+        yield read
+        if schema is not None and not read.effects <= SCHEMA_STAYS:
+            schema = schema.unsettled()
 
 
 def _unparsed(why: str) -> Reading:

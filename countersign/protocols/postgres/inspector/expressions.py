@@ -9,6 +9,14 @@ from countersign.protocols.postgres.inspector.finding import Finding
 from countersign.protocols.postgres.inspector.tree import constant, inner, words
 from countersign.protocols.postgres.schema import FIRST_USER_OID, Type
 
+MADE_OF_PARTS = ("domain", "composite", "array", "range", "multirange")
+"""Kinds of types that run nothing but what their parts run."""
+
+ANY_SETTING = "?"
+"""Stands for a setting whose name only the server will know."""
+
+UNREADABLE = "could not be read, for another session has the relation locked"
+
 BUILT_IN_RULE = "which is not a built-in one"
 
 
@@ -74,6 +82,7 @@ def _check_set_config(call: Any, found: Finding) -> None:
     if name is None:
         why = "calls set_config, which changes a setting that only the server will know"
         _called(found, Effect.ADMIN, why, opaque=False)
+        found.settings[ANY_SETTING] = None
         return
     found.settings[name.lower()] = None
     value = constant(call.args[1]) if len(call.args) > 1 else None
@@ -131,7 +140,7 @@ def type_problem(type_: Type, found: Finding, seen: frozenset[int] = frozenset()
     """Why a value of this type cannot be made without running what is not understood; empty where it can."""
     if type_.oid in seen or type_.is_harmless or type_.kind == "enum":
         return ""
-    if type_.kind not in ("domain", "composite", "array"):
+    if type_.kind not in MADE_OF_PARTS:
         return f"{type_.full_name} is a type of users' own with functions of its own"
     for check in type_.checks:
         why = part_problem(check, type_.oid, found)
@@ -150,12 +159,20 @@ def type_problem(type_: Type, found: Finding, seen: frozenset[int] = frozenset()
 
 def part_problem(part: Any, owner: int, found: Finding) -> str:
     """Why an expression that belongs to a relation or a domain is more than a read; empty where it is one."""
+    return part_reading(part, owner, found)[0]
+
+
+def part_reading(part: Any, owner: int, found: Finding) -> tuple[str, frozenset[Effect]]:
+    """Why such an expression is more than a read, and what else it can do; nothing where it is one."""
     from countersign.protocols.postgres.inspector.relations import read_expression  # each needs the other
 
     if part.functions:
-        return f"calls {', '.join(part.functions)}"
+        return f"calls {', '.join(part.functions)}", frozenset({Effect.UNKNOWN})
+    if not part.text:
+        return UNREADABLE, frozenset({Effect.UNKNOWN})
     within = read_expression(part.text, owner, found)
-    return "; ".join(within.reasons) if within.effects - {Effect.READ} else ""
+    beyond = frozenset(within.effects - {Effect.READ})
+    return ("; ".join(within.reasons), beyond) if beyond else ("", beyond)
 
 
 def _check_casts(name: str, found: Finding) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from countersign.model import Effect
 from countersign.protocols.postgres.inspector.expressions import check_call, check_field, check_operator, check_type
 from countersign.protocols.postgres.inspector.finding import Finding
-from countersign.protocols.postgres.inspector.relations import read_relation, write_relation
+from countersign.protocols.postgres.inspector.relations import fire_event_triggers, read_relation, write_relation
 from countersign.protocols.postgres.inspector.tree import descendants, enum_name, inner, relation_name, words
 
 CONSTRUCTS = frozenset(
@@ -135,6 +135,7 @@ def _select(message: Any, found: Finding) -> None:
         found.writes[target] = None
         found.add(Effect.WRITE, f"SELECT INTO writes {target}")
         found.add(Effect.DDL, f"SELECT INTO creates {target}")
+        fire_event_triggers("SELECT INTO", found)
     for node in message.locking_clause:
         clause = inner(node)[1]
         strength = enum_name(clause, "strength").removeprefix("LCS_").replace("FOR", "").strip("_")

@@ -8,13 +8,16 @@ import postgast
 from countersign.model import Effect
 from countersign.protocols.postgres.builtins import SENSITIVE_RELATIONS, TOAST_SCHEMA
 from countersign.protocols.postgres.inspector.columns import query_columns
-from countersign.protocols.postgres.inspector.expressions import part_problem, type_problem
+from countersign.protocols.postgres.inspector.expressions import MADE_OF_PARTS, UNREADABLE, part_problem, part_reading, type_problem
 from countersign.protocols.postgres.inspector.finding import Finding
-from countersign.protocols.postgres.inspector.tree import inner, relation_name
-from countersign.protocols.postgres.schema import FIRST_USER_OID, Relation
+from countersign.protocols.postgres.inspector.tree import descendants, inner, relation_name
+from countersign.protocols.postgres.schema import FIRST_USER_OID, IN_SQL, Relation, Schema
 
 READ_PARTS = ("policy", "virtual")
 """What of a relation runs when it is only read."""
+
+PLANNED_PARTS = ("check", "index", "statistics", "partition")
+"""What the planner looks into, and computes as far as it is constant and called immutable."""
 
 
 def read_relation(relation: Any, scope: frozenset[str], found: Finding) -> None:
@@ -25,12 +28,12 @@ def read_relation(relation: Any, scope: frozenset[str], found: Finding) -> None:
     why = SENSITIVE_RELATIONS.get(relation.relname)
     if why:
         found.add(Effect.ADMIN, f"reads {relation.relname}, which {why}")
-    if relation.schemaname == TOAST_SCHEMA:
+    if relation.schemaname.startswith(TOAST_SCHEMA) or relation.relname.startswith(TOAST_SCHEMA):
         found.add(Effect.ADMIN, f"reads {name}, which holds pieces of other tables' values, which no masking sees")
     candidates = _named(relation, found)
     found.reads.update(dict.fromkeys(_told(relation, found)))
     if candidates == ():
-        found.add(Effect.UNKNOWN, f"reads {name}, which is not in the target's catalog")
+        _note_missing(f"reads {name}", found)
     for candidate in candidates or ():
         _read(candidate, found)
 
@@ -40,9 +43,17 @@ def write_relation(relation: Any, events: frozenset[str], columns: frozenset[str
     candidates = _named(relation, found)
     found.writes.update(dict.fromkeys(_told(relation, found)))
     if candidates == ():
-        found.add(Effect.UNKNOWN, f"writes {relation_name(relation)}, which is not in the target's catalog")
+        _note_missing(f"writes {relation_name(relation)}", found)
     for candidate in candidates or ():
         _write(candidate, events, columns, found)
+
+
+def _note_missing(what: str, found: Finding) -> None:
+    assert found.schema is not None
+    if found.schema.is_of_now:
+        found.reasons[f"{what}, which does not exist"] = None  # the server refuses it
+    elif found.schema.is_read:
+        found.add(Effect.UNKNOWN, f"{what}, which is not in the target's catalog")
 
 
 def _named(relation: Any, found: Finding) -> tuple[Relation, ...] | None:
@@ -63,7 +74,7 @@ def _told(relation: Any, found: Finding) -> tuple[str, ...]:
 
 
 def _read(relation: Relation, found: Finding) -> None:
-    if relation.oid in found.path or relation.is_built_in:
+    if relation.oid in found.path or (relation.is_built_in and not relation.uses):
         return
     if relation.kind == "foreign":
         found.add(Effect.UNKNOWN, f"reads {relation.full_name}, a foreign table: what that does is up to another server")
@@ -74,17 +85,66 @@ def _read(relation: Relation, found: Finding) -> None:
             why = part_problem(part, relation.oid, found)
             if why:
                 found.add(Effect.UNKNOWN, f"reads {relation.full_name}, whose {part.kind} {part.name} {why}")
+        elif part.kind in PLANNED_PARTS and (why := _planning_problem(part)):
+            found.add(Effect.UNKNOWN, f"reads {relation.full_name}, whose {part.kind} {part.name} {why}")
     _note_domains(relation, found)
+    _check_unseen(relation, found)
     assert found.schema is not None
     for child in relation.children:
         if child in found.schema.relations:
             _read(found.schema.relations[child], found)
 
 
+def _planning_problem(part: Any) -> str:
+    """Why planning alone may run a function of users' own: one whose arguments are constants is computed there, and one in SQL may be
+    replaced by its body, which may hold such a call."""
+    if not part.functions:
+        return ""
+    try:
+        calls = [node for tree in parsed(f"SELECT {part.text}") for node in descendants(tree)]
+    except Exception as error:  # a catalog newer than the grammar
+        return f"cannot be read: {error}"
+    computed = [node for node in calls if type(node).__name__ in ("FuncCall", "A_Expr", "TypeCast")]
+    varying = (any(type(node).__name__ == "ColumnRef" for node in descendants(call)) for call in computed)
+    if part.text and all(varying) and not any(name.endswith(IN_SQL) for name in part.functions):
+        return ""
+    return f"calls {', '.join(part.functions)}, maybe while it is planned"
+
+
 def _read_view(view: Relation, found: Finding) -> None:
     if view.uses:
         found.add(Effect.UNKNOWN, f"the view {view.full_name} calls {', '.join(view.uses)}")
+    if not view.definition:
+        if not view.is_built_in:
+            found.add(Effect.UNKNOWN, f"the view {view.full_name} {UNREADABLE}")
+        return
     found.take(read_text(view.definition, view.oid, found), f"the view {view.full_name}")
+
+
+def _check_unseen(relation: Relation, found: Finding) -> None:
+    """Functions of users' own that values of a column's type may call unseen: an implicit cast, or a comparison."""
+    schema = found.schema
+    assert schema is not None
+    implicit = {cast.source: cast.function for cast in schema.casts if cast.is_implicit}
+    if not implicit and not schema.comparisons:
+        return
+    for column in relation.columns:
+        for oid in _made_of(column.type_oid, schema):
+            if oid in implicit:
+                found.add(Effect.UNKNOWN, f"{relation.full_name}.{column.name} may be converted by {implicit[oid]}")
+            if oid in schema.comparisons:
+                found.add(Effect.UNKNOWN, f"{relation.full_name}.{column.name} may be compared by {schema.comparisons[oid]}")
+
+
+def _made_of(oid: int, schema: Schema) -> set[int]:
+    """A type and every type that it is made of."""
+    found, waiting = set(), [oid]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += schema.types[one].parts if one in schema.types else ()
+    return found
 
 
 def _note_domains(relation: Relation, found: Finding) -> None:
@@ -92,7 +152,7 @@ def _note_domains(relation: Relation, found: Finding) -> None:
     assert found.schema is not None
     for column in relation.columns:
         type_ = found.schema.types.get(column.type_oid)
-        why = type_problem(type_, found) if type_ is not None and type_.kind in ("domain", "composite", "array") else ""
+        why = type_problem(type_, found) if type_ is not None and type_.kind in MADE_OF_PARTS else ""
         if why:
             found.domains[f"{relation.full_name}.{column.name} may lend its type to a value: {why}"] = None
 
@@ -135,11 +195,11 @@ def _write(relation: Relation, events: frozenset[str], columns: frozenset[str] |
     _fire(relation, events, found)
     _apply_rules(relation, events, found)
     for part in relation.parts:
-        why = part_problem(part, relation.oid, found)
-        if why and part.kind == "policy" and relation.row_security:
-            found.add(Effect.UNKNOWN, f"the policy {part.name} of {relation.full_name} {why}")
-        elif why and part.kind != "policy":
-            found.reasons[f"the {part.kind} {part.name} of {relation.full_name} {why}"] = None
+        if part.kind.startswith("policy") and not relation.row_security:
+            continue
+        why, beyond = part_reading(part, relation.oid, found)
+        for effect in beyond:  # such as a default that moves its sequence, or a check that calls what is not read here
+            found.add(effect, f"the {part.kind} {part.name} of {relation.full_name} {why}")
     _check_written_types(relation, found)
     _cascade(relation, events, columns, found)
     if relation.kind == "view":
@@ -175,7 +235,7 @@ def _apply_rules(relation: Relation, events: frozenset[str], found: Finding) -> 
         manner = "instead" if rule.instead else "also"
         within = found.within(relation.oid)
         try:
-            actions = parsed(rule.definition)[0].actions
+            actions = parsed(rule.definition or UNREADABLE)[0].actions
         except Exception as error:  # a catalog newer than the grammar
             found.add(Effect.UNKNOWN, f"the rule {rule.name} of {relation.full_name} cannot be read: {error}")
             continue
@@ -189,7 +249,7 @@ def _check_written_types(relation: Relation, found: Finding) -> None:
     assert found.schema is not None
     for column in relation.columns:
         type_ = found.schema.types.get(column.type_oid)
-        why = type_problem(type_, found) if type_ is not None and type_.kind in ("domain", "composite", "array") else ""
+        why = type_problem(type_, found) if type_ is not None and type_.kind in MADE_OF_PARTS else ""
         if why:
             found.reasons[f"{relation.full_name}.{column.name}: {why}"] = None
         for cast in found.schema.casts:
@@ -226,7 +286,7 @@ def _write_through(view: Relation, events: frozenset[str], found: Finding) -> No
         return
     within = found.within(view.oid)
     try:
-        trees = parsed(view.definition)
+        trees = parsed(view.definition or UNREADABLE)
     except Exception as error:  # a catalog newer than the grammar
         found.add(Effect.UNKNOWN, f"the view {view.full_name} cannot be read: {error}")
         return

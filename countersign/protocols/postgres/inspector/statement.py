@@ -14,7 +14,6 @@ from countersign.protocols.postgres.inspector.tree import enum_name, inner, rela
 from countersign.protocols.postgres.inspector.utilities import copy, setting, transaction, utility
 from countersign.protocols.postgres.schema import Schema
 
-UNSETTLED = "this transaction has changed the schema, and the catalog shows only what is committed"
 PLANNED = frozenset({Effect.UNKNOWN, Effect.ADMIN, Effect.EXEC, Effect.DDL})
 """Effects of a statement that planning may have too. To plan the making of a temporary table makes the session's pg_temp."""
 
@@ -49,9 +48,9 @@ def statement(node: Any, schema: Schema | None) -> Statement:
 
 
 def _settled(read: Statement, schema: Schema | None) -> Statement:
-    if schema is None or schema.is_settled:
+    if schema is None or not schema.unsettled_because:
         return read
-    return replace(read, effects=read.effects | {Effect.UNKNOWN}, reasons=(*read.reasons, UNSETTLED))
+    return replace(read, effects=read.effects | {Effect.UNKNOWN}, reasons=(*read.reasons, schema.unsettled_because))
 
 
 def _query(tree: Any, found: Finding) -> Statement:

@@ -257,6 +257,7 @@ class Answers:
         elif value is not None and masking.masker is not None and len(value) > 8:
             value = masking.masker.mask_text(value)[0]
         self._current().tags.append("FUNCTION CALL")
+        self._happened(self._current(), 0)
         talk.to_client(messages.function_call_response(value))
 
     async def _error(self, data: bytes) -> None:
@@ -270,6 +271,8 @@ class Answers:
                 head.heard(data)
             talk.replies.skip_to_sync()
             return
+        if head is not None and head.running is not None and head.running.schema_change:
+            talk.surroundings.catalog.expire()  # a procedure may have committed before it failed
         if head is not None and head.denial is not None:
             answer = denial_response(head.denial)
         else:

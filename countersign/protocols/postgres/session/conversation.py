@@ -112,6 +112,8 @@ class Conversation:
     """What the target may still speak of before this transaction is over."""
     was_told_fatal: bool = False
     """The target has said that it ends the connection."""
+    path_moved: bool = False
+    """Something may have changed what unqualified names mean in this session."""
     schema_changed: bool = False
     """Something in this transaction may have changed the target's catalog."""
     changes_unseen: bool = False

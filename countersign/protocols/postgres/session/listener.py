@@ -145,7 +145,11 @@ class PostgresListener:
             log.info("client_left", target=self._settings.target.name, reason=str(error))
         except Refused as refused:
             _turn_away(wire, refused.code, str(refused), refused.hint)
-        except (AuditUnavailable, RecordingFailed, CatalogUnavailable) as error:
+        except CatalogUnavailable as error:
+            trouble = self._services.new_id("err")
+            log.error("session_refused", id=trouble, cause=str(error))
+            _turn_away(wire, errors.CANNOT_CONNECT_NOW, f"Countersign cannot take sessions now: {error} ({trouble})", "")
+        except (AuditUnavailable, RecordingFailed) as error:
             trouble = self._services.new_id("err")
             log.error("session_refused", id=trouble, cause=str(error))
             _turn_away(wire, errors.CANNOT_CONNECT_NOW, f"Countersign cannot take sessions now ({trouble})", "")
@@ -218,8 +222,7 @@ class PostgresListener:
 
     async def _carry(self, wire: Wire, arrival: Arrival, target: TargetConnection, session: Session) -> str:
         services = self._services
-        if self._masking.has_columns:
-            await self._catalog(session.database).masked(set())
+        await self._catalog(session.database).schema()
         await services.sessions.opened(session)
         reason = "ended: internal error"
         try:

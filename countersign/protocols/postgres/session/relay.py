@@ -120,6 +120,8 @@ class Relay:
         summary = "the session ended before the target answered"
         running = [entry.running for entry in talk.replies.queue]
         running += [portal.running for portal in talk.portals.held().values()]
+        if talk.schema_changed or any(one is not None and one.schema_change for one in running):
+            talk.surroundings.catalog.expire()  # it may have been carried out all the same
         for one in running:
             if one is not None:
                 await talk.finish(one, ok=False, summary=summary)

@@ -4,7 +4,7 @@ Client messages of a new segment wait until the target is ready (see ``codec``).
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from countersign import _core
 from countersign.gate import Outcome, digest_of
@@ -20,14 +20,17 @@ from countersign.protocols.postgres.reading import (
     calls_large_object,
     doubted,
     makes_relations,
+    may_move_path,
     may_prepare,
     query_command,
     speaks_late,
     touches_schema,
 )
+from countersign.protocols.postgres.schema import Schema
 from countersign.protocols.postgres.server_texts import mask_response
-from countersign.protocols.postgres.session.catalog import OWN_CHANGES, read_changes
+from countersign.protocols.postgres.session.catalog import CatalogUnavailable
 from countersign.protocols.postgres.session.conversation import Conversation, SessionHold, ours
+from countersign.protocols.postgres.session.own_changes import OWN_CHANGES, read_changes
 from countersign.protocols.postgres.session.transactions import Transactions
 from countersign.protocols.postgres.speech import NEW_CODE, NOTHING, ONLY_NAMES, Speech, Topic, topics
 from countersign.protocols.wire import WireClosed
@@ -127,7 +130,8 @@ class Requests:
         sql = _core.decode_query(raw)
         await self._verify_executed(sql)
         await self._see_own_changes()
-        command = query_command(raw, sql, self._grammar_agrees(), self._known)
+        agrees = self._grammar_agrees()
+        command, generation = await self._read(lambda schema: query_command(raw, sql, agrees, self._known, schema))
         answer = await self._judge(command)
         talk.statements.forget(b"")  # a simple Query destroys the unnamed statement and portal
         talk.portals.forget(b"")
@@ -138,7 +142,7 @@ class Requests:
         if not await self._plan_copies(running, is_simple=True):
             return
         if command.is_plain_read and len(command.statements) == 1:
-            running.learning = Learning(_core.shape_key(sql, True))
+            running.learning = Learning(_core.shape_key(sql, True), generation)
         self._before_names_change(running)
         talk.forward(raw, Entry(Asked.QUERY, running=running, is_simple=True))
 
@@ -179,7 +183,10 @@ class Requests:
         is_certain = await self._verify(statement, prepared)
         await self._verify_executed(prepared.sql)
         await self._see_own_changes()
-        command = bind_command(prepared, raw, formats, values, self._grammar_agrees(), self._known)
+        known_as, agrees = prepared, self._grammar_agrees()
+        command, generation = await self._read(
+            lambda schema: bind_command(known_as, raw, formats, values, agrees, self._known, schema)
+        )
         if not is_certain:
             command = doubted(command, _shown(statement))
         answer = await self._judge(command, is_bound=True)
@@ -195,7 +202,7 @@ class Requests:
         if not await self._plan_copies(running, is_simple=False):
             return
         if command.is_plain_read and len(command.statements) == 1 and prepared.query:
-            running.learning = Learning(_core.shape_key(prepared.sql, False))
+            running.learning = Learning(_core.shape_key(prepared.sql, False), generation)
         self._before_names_change(running)
         portal = Portal(running, query=self._rows_come_from(running, prepared))
         talk.portals.hope(portal_name, portal)
@@ -293,6 +300,29 @@ class Requests:
         parameters = self._talk.target.parameters
         return parameters.get("client_encoding") == "UTF8" and parameters.get("standard_conforming_strings") == "on"
 
+    async def _read(self, command_by: Callable[[Schema], Command]) -> tuple[Command, int]:
+        """A command as the target's catalog lets it be read, and the generation of that catalog.
+
+        What is not understood is read once more by the catalog of this moment: it may be about what others have just made.
+        """
+        talk = self._talk
+        if any(entry.running is not None and entry.running.schema_change for entry in talk.replies.queue):
+            await talk.settle()
+        catalog = talk.surroundings.catalog
+        command = command_by(await self._schema(catalog.schema()))
+        if Effect.UNKNOWN in command.effects and not talk.schema_changed:
+            command = command_by((await self._schema(catalog.schema_now())).of_now())
+        return command, catalog.generation
+
+    async def _schema(self, asked: Awaitable[Schema]) -> Schema:
+        try:
+            schema = await asked
+        except CatalogUnavailable as error:
+            return Schema.unread(str(error))
+        if self._talk.schema_changed:
+            schema = schema.unsettled()
+        return schema.off_path() if self._talk.path_moved else schema
+
     async def _judge(self, command: Command, *, is_bound: bool = False) -> Permit | Denial:
         talk = self._talk
         talk.recorder.add("command", text=command.text, parameters=[p.shown for p in command.parameters])
@@ -376,6 +406,7 @@ class Requests:
     def _before_names_change(self, running: Running) -> None:
         """What a command may do to names is not trusted to have happened, nor not to have happened, until the server has said so."""
         talk = self._talk
+        talk.path_moved |= may_move_path(running.command)
         if may_prepare(running.command):
             talk.age += 1
             talk.cursors.forget()

@@ -80,6 +80,8 @@ class Steady:
         standing = talk.surroundings.gate.standing(talk.session, running.command)
         if standing is None or (simple and len(running.tags) != 1) or not self._is_current():
             return
+        if learning.generation != self._generation:
+            return  # read by a catalog that has become another since
         if len(self._known) >= SHAPES_KEPT:
             self._forget()
         has_rows = bool(learning.description)
