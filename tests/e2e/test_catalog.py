@@ -216,3 +216,24 @@ def test_explain_asks_a_live_catalog_and_says_where_it_cannot(guarded, server):
     assert offline["effects"] == ["read"] and not offline["catalog_asked"]
     missing = guarded.cli("policy", "explain", "--live", "--database", "nowhere", "--target", "shop", "SELECT 1", ok=False)
     assert missing.returncode == 1 and "there is no such database on the target" in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("type_name", "value", "is_read"), [("mood", b"ok", True), ("posint", b"5", True), ("harmful", b"5", False)]
+)
+def test_i3_a_parameter_that_is_declared_to_be_of_a_user_s_type_is_read_as_a_cast_to_it(guarded, server, type_name, value, is_read):
+    with psycopg.connect(server.uri) as direct:
+        oid = direct.execute("SELECT %s::regtype::oid", [type_name]).fetchone()[0]
+    with guarded.connect() as connection:
+        for declared in (25, 25, 25, 25, oid, oid):
+            answer = connection.pgconn.exec_params(b"SELECT 1 WHERE $1 IS NOT NULL", [value], param_types=[declared])
+            denied = answer.error_field(psycopg.pq.DiagnosticField.SQLSTATE) == b"42501"
+            assert denied == (declared == oid and not is_read)
+
+
+def test_i3_a_statement_that_sql_prepares_casts_its_arguments_to_the_types_it_names(guarded):
+    with guarded.connect() as connection:
+        connection.execute("PREPARE fair(posint) AS SELECT 1 WHERE $1 IS NOT NULL")
+        connection.execute("EXECUTE fair(5)")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="only reads"):
+            connection.execute("PREPARE sly(harmful) AS SELECT 1 WHERE $1 IS NOT NULL")

@@ -7,10 +7,10 @@ from dataclasses import replace
 from countersign.model import Command, Effect, Parameter, Statement
 from countersign.protocols.postgres.codec import Prepared
 from countersign.protocols.postgres.errors import ProtocolViolation
-from countersign.protocols.postgres.inspector import SCHEMA_STAYS, Reading, inspect_sql
-from countersign.protocols.postgres.inspector.expressions import ANY_SETTING
+from countersign.protocols.postgres.inspector import SCHEMA_STAYS, Finding, Reading, inspect_sql
+from countersign.protocols.postgres.inspector.expressions import ANY_SETTING, type_problem
 from countersign.protocols.postgres.naming import Use, Verb, uses
-from countersign.protocols.postgres.schema import Schema
+from countersign.protocols.postgres.schema import FIRST_USER_OID, Schema
 
 PROTOCOL = "postgres"
 TEXT_TYPES = frozenset({0, 18, 19, 25, 114, 705, 1042, 1043})
@@ -63,8 +63,28 @@ def bind_command(
     lookup: Lookup = nothing_prepared,
     schema: Schema | None = None,
 ) -> Command:
-    """The command of a Bind: the statement as its Parse gave it, with these parameters. Raises ``ProtocolViolation``."""
-    return _command(prepared.raw + raw, prepared.sql, bound(prepared, formats, values), grammar_agrees, lookup, schema)
+    """The command of a Bind: the statement as its Parse gave it, with these parameters. Raises ``ProtocolViolation``.
+
+    To read a parameter of a type that the Parse declares may run what the type is checked by.
+    """
+    command = _command(prepared.raw + raw, prepared.sql, bound(prepared, formats, values), grammar_agrees, lookup, schema)
+    problems = [why for oid in prepared.parameter_types if (why := _declared_problem(oid, schema))]
+    if not problems:
+        return command
+    (first, *others) = command.statements or (Statement("SELECT", frozenset()),)
+    doubtful = replace(first, effects=first.effects | {Effect.UNKNOWN}, reasons=(*first.reasons, *problems))
+    return replace(command, effects=command.effects | {Effect.UNKNOWN}, statements=(doubtful, *others))
+
+
+def _declared_problem(oid: int, schema: Schema | None) -> str:
+    """Why a value of a declared type cannot be made without running what is not understood; empty where it can."""
+    if oid < FIRST_USER_OID:
+        return ""
+    declared = schema.types.get(oid) if schema is not None else None
+    if declared is None:
+        return f"a parameter is of the type with OID {oid}, which is not known"
+    why = type_problem(declared, Finding(schema=schema))
+    return f"a parameter is of the type {declared.full_name}: {why}" if why else ""
 
 
 def bound(prepared: Prepared, formats: list[int], values: list[bytes | None]) -> tuple[Parameter, ...]:

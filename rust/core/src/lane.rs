@@ -22,6 +22,8 @@ use crate::{
 /// Rows that a recording shows of each command; of the others it has the count.
 pub const ROWS_RECORDED: usize = 200;
 const STATEMENTS_KEPT: usize = 1024;
+/// Types with lower OIDs were made by initdb (manual, "System Catalog Initial Data", OID assignment).
+const FIRST_USER_OID: u32 = 16384;
 
 /// A prepared statement as its Parse gave it.
 #[derive(Debug, PartialEq, Eq)]
@@ -232,6 +234,9 @@ impl Lane {
                 else {
                     return false;
                 };
+                if prepared.types.iter().any(|&oid| oid >= FIRST_USER_OID) {
+                    return false; // what such a type is checked by is for the full judgement
+                }
                 let Some(shape) = self.shapes.get(&prepared.key).cloned() else {
                     return false;
                 };

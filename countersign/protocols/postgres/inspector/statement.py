@@ -36,8 +36,7 @@ def statement(node: Any, schema: Schema | None) -> Statement:
         case "create_table_as_stmt":
             return _create_as(tree, schema)
         case "prepare_stmt":
-            within = statement(tree.query, schema)
-            return replace(within, kind="PREPARE", summary=f"PREPARE {tree.name}: {within.summary}", named=tree.name)
+            return _prepare(tree, schema)
         case "declare_cursor_stmt":
             within = statement(tree.query, schema)
             return replace(within, kind="DECLARE", summary=f"DECLARE {tree.portalname}: {within.summary}", named=tree.portalname)
@@ -45,6 +44,22 @@ def statement(node: Any, schema: Schema | None) -> Statement:
             return _create_schema(tree, schema)
         case _:
             return utility(kind, tree, found)
+
+
+def _prepare(tree: Any, schema: Schema | None) -> Statement:
+    """The statement itself, and the types that its arguments are cast to when it is run."""
+    within = statement(tree.query, schema)
+    typed = Finding(schema=schema)
+    for node in tree.argtypes:
+        walk(node, frozenset(), typed)
+    return replace(
+        within,
+        kind="PREPARE",
+        effects=within.effects | typed.effects,
+        summary=f"PREPARE {tree.name}: {within.summary}",
+        reasons=(*within.reasons, *typed.reasons),
+        named=tree.name,
+    )
 
 
 def _settled(read: Statement, schema: Schema | None) -> Statement:

@@ -245,3 +245,11 @@ def test_statements_that_the_lane_makes_and_drops_are_told():
     lane.lane.target(complete(lane, b"1\0\0\0\x042\0\0\0\x04"), 9, lane.intake)
     assert lane.lane.take_changes() == ([(b"", (sql, [], raw))], True, ord("I"))
     assert lane.ask(bind([], []) + messages.execute(b"") + messages.SYNC) is not None
+
+
+def test_i3_a_parameter_of_a_user_s_type_is_not_for_the_lane():
+    sql = b"SELECT a FROM t WHERE b = $1"
+    lane = Lane(sql, simple=False)
+    request = bind([b"x"], []) + messages.execute(b"") + messages.SYNC
+    assert lane.ask(parse(sql, [16384]) + request) is None
+    assert lane.ask(parse(sql, [25]) + request) is not None
