@@ -150,6 +150,8 @@ class Running:
     sql: str = ""
     """The command's text, or '' where it could not be read."""
     statements: tuple[Use, ...] = ()
+    executed: str = ""
+    """The query behind an EXECUTE that stands alone, as it was known when it was judged."""
     schema_change: bool = False
     is_first_change: bool = True
     """Nothing ahead of it in its transaction can have changed the schema."""

@@ -154,6 +154,8 @@ class Answers:
     def _rows_come_from(self, head: Entry, running: Running) -> str:
         if head.portal is not None:
             return head.portal.query
+        if running.executed:
+            return running.executed
         index = head.statement_index
         use = running.statements[index] if index < len(running.statements) else None
         return self._requests.source_of(use, running.sql if len(running.statements) == 1 else _nth(running, index))

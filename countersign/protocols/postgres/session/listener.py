@@ -222,7 +222,8 @@ class PostgresListener:
 
     async def _carry(self, wire: Wire, arrival: Arrival, target: TargetConnection, session: Session) -> str:
         services = self._services
-        await self._catalog(session.database).schema()
+        if not arrival.request.replication:  # which has no database to ask, and no command that is judged by one
+            await self._catalog(session.database).schema()
         await services.sessions.opened(session)
         reason = "ended: internal error"
         try:

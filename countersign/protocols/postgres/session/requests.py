@@ -203,8 +203,8 @@ class Requests:
             return
         if command.is_plain_read and len(command.statements) == 1 and prepared.query:
             running.learning = Learning(_core.shape_key(prepared.sql, False), generation)
-        self._before_names_change(running)
         portal = Portal(running, query=self._rows_come_from(running, prepared))
+        self._before_names_change(running)
         talk.portals.hope(portal_name, portal)
         talk.forward(raw, Entry(Asked.BIND, name=portal_name, portal=portal, running=running))
         # Its own description tells which columns it will answer with, whether the client asks or not.
@@ -405,6 +405,8 @@ class Requests:
 
     def _before_names_change(self, running: Running) -> None:
         """What a command may do to names is not trusted to have happened, nor not to have happened, until the server has said so."""
+        if len(running.statements) == 1 and running.statements[0].verb is Verb.EXECUTE:
+            running.executed = self.source_of(running.statements[0], "")
         talk = self._talk
         talk.path_moved |= may_move_path(running.command)
         if may_prepare(running.command):
