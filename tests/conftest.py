@@ -14,8 +14,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from countersign.demo.database import DemoDatabase
+
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
 
 PROGRAM = str(Path(sys.executable).with_name("countersign"))
 POLICY = """
