@@ -118,10 +118,7 @@ def held(uri, statements, *, pipelined=False):
     connection.add_notice_handler(lambda notice: said.append(repr(words(notice))))
     try:
         if pipelined:
-            with connection.pipeline() as pipeline:
-                for sql in statements:
-                    connection.execute(sql)
-                pipeline.sync()
+            said += _say_in_pipeline(connection.pgconn, statements)
         else:
             for sql in statements:
                 _say(connection, sql)
@@ -130,6 +127,20 @@ def held(uri, statements, *, pipelined=False):
     finally:
         connection.close()
     return "".join(said)
+
+
+def _say_in_pipeline(server, statements):
+    """By libpq itself: psycopg's pipeline trips over an error that only the Sync brings."""
+    server.enter_pipeline_mode()
+    for sql in statements:
+        server.send_query_params(sql.encode(), None)
+    server.pipeline_sync()
+    said = []
+    while (result := server.get_result()) is None or result.status != psycopg.pq.ExecStatus.PIPELINE_SYNC:
+        if result is not None and result.status == psycopg.pq.ExecStatus.FATAL_ERROR:
+            fields = psycopg.pq.DiagnosticField
+            said += [repr(result.error_field(field)) for field in (fields.MESSAGE_PRIMARY, fields.MESSAGE_DETAIL, fields.CONTEXT)]
+    return said
 
 
 def words(diag):
