@@ -119,7 +119,7 @@ class Gate:
             if verdict.action is not Action.ALLOW:
                 return _denied_by_rule(command_id, verdict)
             return _permit(command_id, session, digest)
-        except Exception as error:
+        except Exception as error:  # whatever went wrong, it is not run (I8)
             log.error("gate_failed", command_id=command_id, session_id=session.id, error=str(error), exc_info=True)
             return Denial(command_id, f"Countersign could not judge this command ({command_id}); it was not run")
 
