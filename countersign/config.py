@@ -6,9 +6,10 @@ import os
 import re
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from countersign.masking.rules import LABEL, ColumnLabels, Labelled, column_problem
 from countersign.model import Target
 from countersign.policy import Policy, PolicyError, load_policies
 from countersign.yaml_lines import Mapping, Problem, Section, parse
@@ -101,13 +102,15 @@ class ClientTls:
 
 @dataclass(frozen=True, slots=True)
 class PostgresTarget:
-    """A PostgreSQL target and where its clients connect. ``read_only``: what is admitted as a read runs under READ ONLY."""
+    """A PostgreSQL target and where its clients connect. ``read_only``: what is admitted as a read runs under READ ONLY. ``columns``:
+    what its columns are labelled, for mask rules."""
 
     target: Target
     listen: Listen
     upstream: Upstream
     tls: ClientTls | None
     read_only: bool = False
+    columns: ColumnLabels = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +153,19 @@ def load_config(path: Path) -> Config:
     section = Section(str(path), document, problems, "the configuration")
     warnings: list[str] = []
     console = _console(section)
+    targets = _targets(section, path.parent, console, warnings)
+    # Where a target is broken, what it labels may be unknown: that is no fault of the rules.
+    labelled = None if problems else {target.target.name: target.columns for target in targets}
+    policy = _policy(section, path.parent, labelled)
+    _warn_of_idle_labels(targets, policy, warnings)
     config = Config(
         path=path,
         store_path=_store(section, path.parent),
         recordings_path=_recordings(section, path.parent),
         console=console,
         admin_socket=path.parent / section.take("admin_socket", str, "countersign.sock"),
-        targets=_targets(section, path.parent, console, warnings),
-        policy=_policy(section, path.parent),
+        targets=targets,
+        policy=policy,
         config_digest=hashlib.sha256(data).hexdigest(),
         warnings=tuple(warnings),
     )
@@ -246,6 +254,7 @@ def _target(item: Section, directory: Path, warnings: list[str]) -> PostgresTarg
         item.complain("listen", "a target that listens beyond loopback needs 'tls'", "tls: {cert_file: …, key_file: …}")
     upstream = _upstream(item, directory, warnings)
     labels = _labels(item)
+    columns = _columns(item)
     read_only = item.take("read_only", (str, bool), "off", word=f"one of {', '.join(READ_ONLY_MODES)}")
     read_only = "off" if read_only is False else read_only  # YAML's own reading of the word
     if read_only not in READ_ONLY_MODES:
@@ -253,7 +262,40 @@ def _target(item: Section, directory: Path, warnings: list[str]) -> PostgresTarg
     item.finish()
     if listen is None or upstream is None or len(item.problems) > before:
         return None
-    return PostgresTarget(Target(name, kind, labels), listen, upstream, tls, read_only == "enforce")
+    return PostgresTarget(Target(name, kind, labels), listen, upstream, tls, read_only == "enforce", columns)
+
+
+def _columns(item: Section) -> dict[str, tuple[str, ...]]:
+    """The labels of a target's columns."""
+    section = item.section("columns")
+    if section is None:
+        return {}
+    if not section.mapping:
+        item.complain("columns", "'columns' labels nothing", "columns: {pii: [public.customers.email]}")
+    return {label: _labelled(section, label) for label in section.mapping}
+
+
+def _labelled(section: Section, label: str) -> tuple[str, ...]:
+    if not LABEL.fullmatch(label):
+        section.complain(label, f"{label!r} is no label", "lower-case letters, digits, '.', '_' and '-'")
+    numbered = section.numbered_texts(label, may_be_empty=True)
+    if section.mapping[label] == []:
+        section.complain(label, f"no column is labelled {label!r}", "schema.table.column, where * may stand for any part")
+    for line, pattern in numbered:
+        if wrong := column_problem(pattern):
+            section.complain_at(line, *wrong)
+    return tuple(pattern for _, pattern in numbered)
+
+
+def _warn_of_idle_labels(targets: Sequence[PostgresTarget], policy: Policy, warnings: list[str]) -> None:
+    """A label alone masks nothing."""
+    for target in targets:
+        named = {label for rule in policy.masks_on(target.target.name) for label in rule.labels}
+        warnings.extend(
+            f"no mask rule names the label {label!r} of target {target.target.name!r}: it masks nothing"
+            for label in target.columns
+            if label not in named
+        )
 
 
 def _labels(item: Section) -> dict[str, str]:
@@ -383,7 +425,7 @@ def _secret(section: Section, directory: Path, warnings: list[str]) -> Secret | 
     return None
 
 
-def _policy(section: Section, directory: Path) -> Policy:
+def _policy(section: Section, directory: Path, labelled: Labelled | None) -> Policy:
     paths: list[Path] = []
     for line, pattern in section.numbered_texts("policies", may_be_empty=True):
         found = _matching(directory, pattern)
@@ -391,7 +433,7 @@ def _policy(section: Section, directory: Path) -> Policy:
             section.complain_at(line, f"no file matches {pattern!r}")
         paths.extend(path for path in found if path not in paths)
     try:
-        return load_policies(paths)
+        return load_policies(paths, labelled)
     except PolicyError as error:
         section.problems.extend(error.problems)
         return Policy((), ())

@@ -1,5 +1,5 @@
 """Where to mask, how to recognise what, and what to replace it with. The engine itself is the Rust core."""
 
-from countersign.masking.rules import DETECTORS, MaskRule
+from countersign.masking.rules import DETECTORS, ColumnLabels, MaskRule
 
-__all__ = ["DETECTORS", "MaskRule"]
+__all__ = ["DETECTORS", "ColumnLabels", "MaskRule"]

@@ -1,6 +1,8 @@
 """Mask rules."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 DETECTORS = ("email", "payment_card", "us_ssn", "iban", "phone", "aws_key", "jwt", "private_key")
 """The core's detectors by name (a test holds both lists against each other)."""
@@ -8,11 +10,19 @@ DETECTORS = ("email", "payment_card", "us_ssn", "iban", "phone", "aws_key", "jwt
 OPERATORS = ("redact", "partial", "hash", "null")
 
 
+LABEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+ColumnLabels = Mapping[str, Sequence[str]]
+"""What a target's settings call its columns: the patterns of each label, such as ``pii``."""
+Labelled = Mapping[str, ColumnLabels]
+"""The column labels of each target, by its name."""
+
+
 @dataclass(frozen=True, slots=True)
 class MaskRule:
     """A rule that masks columns (``schema.table.column``, globs allowed), content that detectors find, or both.
 
-    ``operator_json`` is the operator as the core reads it; ``targets`` are names or globs.
+    ``operator_json`` is the operator as the core reads it; ``targets`` are names or globs. ``labels`` stand for what a target calls so.
     """
 
     name: str
@@ -20,3 +30,25 @@ class MaskRule:
     columns: tuple[str, ...]
     detect: tuple[str, ...]
     operator_json: str
+    labels: tuple[str, ...] = ()
+
+    def on(self, labelled: ColumnLabels) -> "MaskRule | None":
+        """The rule with its labels written out for a target that has these; None where nothing is left of it there."""
+        if not self.labels:
+            return self
+        named = (column for label in self.labels for column in labelled.get(label, ()))
+        columns = (*self.columns, *named)
+        return replace(self, columns=columns, labels=()) if columns or self.detect else None
+
+
+def column_problem(pattern: str) -> tuple[str, str] | None:
+    """What is wrong with a pattern that should name columns, and a hint; None where it does."""
+    parts = pattern.split(".")
+    if len(parts) == 3 and all(parts):
+        return None
+    hint = "schema.table.column, where * may stand for any part"
+    if all(parts) and len(parts) < 3:
+        hint += f"; did you mean {'.'.join(['*'] * (3 - len(parts)) + parts)!r}?"
+    elif all(parts):
+        hint += "; a dot within a name is written ?"
+    return f"{pattern!r} does not name a column", hint

@@ -1,13 +1,15 @@
 """Reads policy files. Every problem of every file is reported at once, each with its line."""
 
+import fnmatch
 import hashlib
 import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from countersign.masking.rules import DETECTORS, OPERATORS, MaskRule
+from countersign.masking.rules import DETECTORS, OPERATORS, Labelled, MaskRule, column_problem
 from countersign.model import Action, Effect, IdentityKind, ReviewTerms
 from countersign.policy.cel import Condition, ConditionError
 from countersign.policy.errors import PolicyError
@@ -19,8 +21,11 @@ DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def load_policies(paths: Sequence[Path]) -> Policy:
-    """Raises ``PolicyError`` with every problem found."""
+def load_policies(paths: Sequence[Path], labelled: Labelled | None = MappingProxyType({})) -> Policy:
+    """``labelled`` holds each target's column labels; None where they are not known and so cannot be checked.
+
+    Raises ``PolicyError`` with every problem found.
+    """
     problems: list[Problem] = []
     digest = hashlib.sha256()
     rules: list[Rule] = []
@@ -28,7 +33,7 @@ def load_policies(paths: Sequence[Path]) -> Policy:
     for path in [*paths, DEFAULT_FILE]:
         data = _read(path, problems)
         digest.update(len(data).to_bytes(8, "big") + data)
-        found = _file(path, data, problems)
+        found = _file(path, data, problems, labelled)
         rules.extend(found[0])
         masks.extend(found[1])
     _complain_of_twins("rule", [(rule.name, rule.file, rule.line) for rule in rules], problems)
@@ -37,7 +42,7 @@ def load_policies(paths: Sequence[Path]) -> Policy:
         raise PolicyError(problems)
     defaults = tuple(rule for rule in rules if rule.file == str(DEFAULT_FILE))
     own = tuple(rule for rule in rules if rule.file != str(DEFAULT_FILE))
-    return Policy(own, defaults, tuple(mask for mask, _, _ in masks), digest.hexdigest())
+    return Policy(own, defaults, tuple(mask for mask, _, _ in masks), digest.hexdigest(), labelled or {})
 
 
 def parse_duration(text: str) -> float | None:
@@ -54,7 +59,9 @@ def _read(path: Path, problems: list[Problem]) -> bytes:
         return b""
 
 
-def _file(path: Path, data: bytes, problems: list[Problem]) -> tuple[list[Rule], list[tuple[MaskRule, str, int]]]:
+def _file(
+    path: Path, data: bytes, problems: list[Problem], labelled: Labelled | None
+) -> tuple[list[Rule], list[tuple[MaskRule, str, int]]]:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -69,7 +76,7 @@ def _file(path: Path, data: bytes, problems: list[Problem]) -> tuple[list[Rule],
         return [], []
     section = Section(str(path), document, problems, "a policy file")
     rules = [rule for item in section.sections("rules") if (rule := _rule(item))]
-    masks = [(mask, item.file, item.line("name")) for item in section.sections("masking") if (mask := _mask(item))]
+    masks = [(mask, item.file, item.line("name")) for item in section.sections("masking") if (mask := _mask(item, labelled))]
     section.finish()
     return rules, masks
 
@@ -196,21 +203,37 @@ def _only_step(review: Section) -> Section:
     return steps[0]
 
 
-def _mask(item: Section) -> MaskRule | None:
+def _mask(item: Section, labelled: Labelled | None) -> MaskRule | None:
     before = len(item.problems)
     name = item.take("name", str, "", required=True)
     item.where = f"mask rule {name!r}"
     numbered = item.numbered_texts("columns")
     columns = tuple(column for _, column in numbered)
     for line, column in numbered:
-        if column.count(".") != 2 or not all(column.split(".")):
-            item.complain_at(line, f"{column!r} does not name a column", "schema.table.column, where * may stand for any part")
+        if wrong := column_problem(column):
+            item.complain_at(line, *wrong)
     detect = _all_of(item, "detect", DETECTORS)
-    if not columns and not detect:
-        item.complain("", f"{item.where} masks nothing", "give it 'columns' or 'detect'")
-    rule = MaskRule(name, item.texts("targets"), columns, detect, _operator(item))
+    targets = item.texts("targets")
+    labels = _column_labels(item, targets, labelled)
+    if item.mapping.keys().isdisjoint(("columns", "labels", "detect")):
+        item.complain("", f"{item.where} masks nothing", "give it 'columns', 'labels' or 'detect'")
+    rule = MaskRule(name, targets, columns, detect, _operator(item), labels)
     item.finish()
     return rule if len(item.problems) == before else None
+
+
+def _column_labels(item: Section, targets: Sequence[str], labelled: Labelled | None) -> tuple[str, ...]:
+    """The rule's labels. One that no target of the rule attaches to a column would mask nothing, whatever its author believed."""
+    numbered = item.numbered_texts("labels")
+    if labelled is None:
+        return tuple(label for _, label in numbered)
+    meant = [labels for name, labels in labelled.items() if not targets or any(fnmatch.fnmatchcase(name, p) for p in targets)]
+    known = sorted({label for labels in meant for label in labels})
+    hint = f"known: {', '.join(known)}" if known else "a target attaches them: columns: {pii: [public.customers.email]}"
+    for line, label in numbered:
+        if label not in known:
+            item.complain_at(line, f"no target of {item.where} labels a column {label!r}", hint)
+    return tuple(label for _, label in numbered)
 
 
 def _operator(item: Section) -> str:

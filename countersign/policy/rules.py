@@ -1,11 +1,11 @@
 """Rules and what they say together. Pure."""
 
 import fnmatch
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from countersign.masking import MaskRule
+from countersign.masking import ColumnLabels, MaskRule
 from countersign.model import Action, Command, Effect, Identity, ReviewTerms, Session, Target, Verdict
 from countersign.policy.cel import Condition, ConditionError, bind, context_of
 
@@ -60,12 +60,13 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Every rule in force. ``digest`` is a SHA-256 (hex) of the files it came from."""
+    """Every rule in force. ``digest`` is a SHA-256 (hex) of the files it came from; ``labelled`` are each target's column labels."""
 
     rules: tuple[Rule, ...]
     defaults: tuple[Rule, ...]
     masks: tuple[MaskRule, ...] = ()
     digest: str = ""
+    labelled: Mapping[str, ColumnLabels] = field(default_factory=dict)
 
     def decide(self, identity: Identity, target: Target, session: Session, command: Command) -> Verdict:
         """The verdict on one command. Never raises: a condition that fails denies, in its rule's name."""
@@ -96,5 +97,10 @@ class Policy:
         return None if best is None else Verdict(best.action, best.name, best.message, best.terms, self.digest)
 
     def masking_for(self, target: str) -> tuple[MaskRule, ...]:
-        """The mask rules that concern a target."""
+        """The mask rules that concern a target, with its labels written out as columns."""
+        labelled = self.labelled.get(target, {})
+        return tuple(written for rule in self.masks_on(target) if (written := rule.on(labelled)))
+
+    def masks_on(self, target: str) -> tuple[MaskRule, ...]:
+        """The same as they are written."""
         return tuple(rule for rule in self.masks if not rule.targets or any(fnmatch.fnmatchcase(target, p) for p in rule.targets))

@@ -272,3 +272,80 @@ def test_reads_are_read_only_where_the_target_says_so(load, value, enforced):
 @pytest.mark.parametrize("value", ["on", "true", "enforced", "1", "[enforce]"])
 def test_a_mode_of_reads_that_is_none_is_refused_with_the_ones_there_are(refused, value):
     assert "off, enforce" in refused(TARGET + f"    read_only: {value}\n")
+
+
+def labelled(columns, *masks, more=""):
+    """A configuration whose target labels columns, with these mask rules in a policy file."""
+    return f"{TARGET}    columns: {columns}\n{more}policies: [p.yaml]\n", "masking:\n" + "".join(f"  - {mask}\n" for mask in masks)
+
+
+@pytest.fixture
+def load_labelled(load, tmp_path):
+    def load_labelled(*words, **options):
+        configuration, policy = labelled(*words, **options)
+        (tmp_path / "p.yaml").write_text(policy)
+        return load(configuration)
+
+    return load_labelled
+
+
+OTHER = TARGET.replace("targets:\n", "").replace("shop", "billing").replace("6432", "6433")
+
+
+def test_a_rule_masks_what_each_target_labels_so_beside_its_own_columns(load_labelled):
+    rule = "{name: m, labels: [pii, secret], columns: ['*.people.ssn'], operator: {hash: {}}}"
+    columns = "{pii: [public.customers.email, public.*.phone], secret: [vault.keys.token]}"
+    config = load_labelled(columns, rule, more=OTHER + "    columns: {pii: [public.payers.iban]}\n")
+    (on_shop,), (on_billing,) = (config.policy.masking_for(target) for target in ("shop", "billing"))
+    assert on_shop.columns == ("*.people.ssn", "public.customers.email", "public.*.phone", "vault.keys.token")
+    assert on_billing.columns == ("*.people.ssn", "public.payers.iban")
+    assert on_shop.operator_json == '{"hash":{}}'
+    assert config.warnings == ()
+
+
+def test_a_rule_of_labels_only_is_none_of_a_target_that_attaches_none_of_them(load_labelled):
+    config = load_labelled("{pii: [a.b.c]}", "{name: m, labels: [pii]}", "{name: n, labels: [pii], detect: [email]}", more=OTHER)
+    assert [(rule.name, rule.columns) for rule in config.policy.masking_for("shop")] == [("m", ("a.b.c",)), ("n", ("a.b.c",))]
+    assert [(rule.name, rule.columns, rule.detect) for rule in config.policy.masking_for("billing")] == [("n", (), ("email",))]
+
+
+def test_a_label_that_no_rule_names_is_warned_of_for_it_masks_nothing(load_labelled):
+    config = load_labelled(
+        "{pii: [a.b.c], secret: [a.b.d]}", "{name: m, labels: [pii]}", "{name: n, targets: [other], detect: [email]}"
+    )
+    assert config.warnings == ("no mask rule names the label 'secret' of target 'shop': it masks nothing",)
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ("{}", "8: 'columns' labels nothing (hint: columns: {pii: [public.customers.email]})"),
+        ("[a.b.c]", "8: 'columns' must be a mapping"),
+        ("{pii: a.b.c}", "8: 'pii' must be a list"),
+        ("{pii: []}", "8: no column is labelled 'pii' (hint: schema.table.column, where * may stand for any part)"),
+        ("{pii: [3]}", "8: 'pii' holds 3, which is not text"),
+        ("{PII: [a.b.c]}", "8: 'PII' is no label (hint: lower-case letters, digits, '.', '_' and '-')"),
+        ("{pii: ['*']}", "8: '*' does not name a column (hint: schema.table.column, where * may stand for any part; did you mean '*.*.*'?)"),
+        ("{pii: [a.b.c.d]}", "8: 'a.b.c.d' does not name a column (hint: schema.table.column, where * may stand for any part; a dot within a name is written ?)"),
+        ("{pii: [a..c]}", "8: 'a..c' does not name a column (hint: schema.table.column, where * may stand for any part)"),
+        ("\n      pii:\n        - a.b.c\n        - b.c", "11: 'b.c' does not name a column"),
+    ],
+)  # fmt: skip
+def test_a_label_without_sound_columns_is_refused_with_its_line(refused, columns, told):
+    assert refused(f"{TARGET}    columns: {columns}\n").startswith(told)
+
+
+def test_a_rule_that_names_a_label_of_none_of_its_targets_is_refused_with_those_there_are(load_labelled, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        load_labelled("{pii: [a.b.c]}", "{name: m, labels: [pii, pi]}", "{name: n, targets: ['b*'], labels: [pii]}", more=OTHER)
+    assert str(caught.value).replace(f"{tmp_path}/", "").splitlines() == [
+        "p.yaml:2: no target of mask rule 'm' labels a column 'pi' (hint: known: pii)",
+        "p.yaml:3: no target of mask rule 'n' labels a column 'pii' (hint: a target attaches them: "
+        "columns: {pii: [public.customers.email]})",
+    ]
+
+
+def test_a_broken_target_does_not_make_its_labels_look_unknown(load_labelled, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        load_labelled("{pii: [a.b.c]}\n    listn: x", "{name: m, labels: [pii]}")
+    assert [problem.line for problem in caught.value.problems] == [9]

@@ -78,9 +78,19 @@ def refused(load, tmp_path):
         (RULE.format("review\n    review:\n      steps: []"), "5: 'steps' holds no step"),
         (RULE.format("review\n    review:\n      steps: [{}, {}]"), "5: several steps are not supported yet"),
         (RULE.format("review\n    review:\n      steps:\n        - escalate_after: 10m"), "6: unknown key 'escalate_after'"),
-        ("masking:\n  - name: m\n", "2: mask rule 'm' masks nothing (hint: give it 'columns' or 'detect')"),
+        ("masking:\n  - name: m\n", "2: mask rule 'm' masks nothing (hint: give it 'columns', 'labels' or 'detect')"),
         ("masking:\n  - name: m\n    columns:\n      - a.b.c\n      - b.c\n", "5: 'b.c' does not name a column"),
         ("masking:\n  - name: m\n    columns:\n      - a..c\n", "4: 'a..c' does not name a column"),
+        (
+            "masking:\n  - name: m\n    columns: [customers.email]\n",
+            "3: 'customers.email' does not name a column (hint: schema.table.column, where * may stand for any part; "
+            "did you mean '*.customers.email'?)",
+        ),
+        ("masking:\n  - name: m\n    labels: []\n", "3: 'labels' is empty"),
+        (
+            "masking:\n  - name: m\n    labels:\n      - pii\n",
+            "4: no target of mask rule 'm' labels a column 'pii' (hint: a target attaches them: columns: {pii: [public.customers.email]})",
+        ),
         ("masking:\n  - name: m\n    detect:\n      - iban\n      - ibn\n", "5: 'detect' holds 'ibn' (hint: known: email, "),
     ],
 )
