@@ -167,7 +167,7 @@ def load_config(path: Path) -> Config:
         targets=targets,
         policy=policy,
         config_digest=hashlib.sha256(data).hexdigest(),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *policy.warnings),
     )
     section.finish()
     if problems:

@@ -9,6 +9,7 @@ import typer
 
 from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, fail, print_json, settings
 from countersign.model import Identity, IdentityKind, Session
+from countersign.policy.cel import context_of
 from countersign.reviews.preview import terminal_safe
 from countersign.reviews.service import command_json
 
@@ -54,6 +55,8 @@ def explain(
     command = query_command(raw, raw, grammar_agrees=True, schema=schema)
     verdict = loaded.policy.decide(who, known[target], session, command)
     shown = command_json(command)
+    context = context_of(who, known[target], session, command)
+    seen = {name.removeprefix("sql."): value for name, value in context.items() if name.startswith("sql.")}
     if as_json:
         print_json(
             {
@@ -63,12 +66,16 @@ def explain(
                 "rule": verdict.rule,
                 "message": verdict.message,
                 "catalog_asked": command.attributes["catalog_asked"],
+                "sql": seen,
             }
         )
         return
     for statement in command.statements:
         why = f" ({'; '.join(statement.reasons)})" if statement.reasons else ""
         typer.echo(terminal_safe(f"{statement.kind}: {statement.summary}: {', '.join(sorted(statement.effects))}{why}"))
+    for name, value in seen.items():
+        if isinstance(value, list) and value:
+            typer.echo(terminal_safe(f"sql.{name}: {', '.join(value)}"))
     if not live:
         typer.echo("the target's catalog was not asked: names are taken for tables and PostgreSQL's own functions (--live asks it)")
     typer.echo(f"verdict: {verdict.action} by rule {verdict.rule!r}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from cel_expr_python import cel
 
-from countersign.model import Command, Identity, Session, Target
+from countersign.model import Command, Identity, Session, Statement, Target
 
 _TEXTS = cel.Type.List(cel.Type.STRING)
 _TEXT_MAP = cel.Type.Map(cel.Type.STRING, cel.Type.STRING)
@@ -28,15 +28,23 @@ VARIABLES: dict[str, Any] = {
     "command.reads": _TEXTS,
     "command.writes": _TEXTS,
     "command.functions": _TEXTS,
-    "command.has_where": cel.Type.BOOL,
     "command.statements": cel.Type.List(_ANY_MAP),
+    "sql.has_where": cel.Type.BOOL,
+    "sql.columns_read": _TEXTS,
+    "sql.columns_written": _TEXTS,
+    "sql.settings": _TEXTS,
+    "sql.locks": _TEXTS,
+    "sql.triggers": _TEXTS,
+    "sql.copy": _TEXTS,
+    "sql.catalog_asked": cel.Type.BOOL,
     "session.id": cel.Type.STRING,
     "session.client_address": cel.Type.STRING,
     "session.database": cel.Type.STRING,
     "session.application": cel.Type.STRING,
 }
 """Everything a condition may name. Dotted names are declared whole, so that a misspelt field is found at load.
-``session.application`` is the client's own word; everything else is the gateway's."""
+``session.application`` is the client's own word; everything else is the gateway's. ``sql`` holds what only SQL has: of any other command
+it says that nothing is there."""
 
 _ENV = cel.NewEnv(variables=VARIABLES)
 _COMPILER_ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
@@ -93,8 +101,14 @@ def _explained(expression: str, compiler_words: str) -> ConditionError:
         for line, column, words in found
     ]
     undeclared = _UNDECLARED.search(compiler_words)
-    close = get_close_matches(undeclared[1], VARIABLES, 1) if undeclared else []
-    return ConditionError("; ".join(told), f"did you mean {close[0]!r}?" if close else "")
+    close = _meant(undeclared[1]) if undeclared else ""
+    return ConditionError("; ".join(told), f"did you mean {close!r}?" if close else "")
+
+
+def _meant(name: str) -> str:
+    """The variable that a name most likely stands for: one of that last part, or else one that is spelt alike; empty where none is."""
+    same_field = [known for known in VARIABLES if "." in name and known.endswith(name[name.rindex(".") :])]
+    return next(iter(same_field or get_close_matches(name, VARIABLES, 1)), "")
 
 
 def bind(context: Mapping[str, Any]) -> Any:
@@ -128,22 +142,36 @@ def context_of(identity: Identity, target: Target, session: Session, command: Co
         "command.reads": reads,
         "command.writes": writes,
         "command.functions": _unique(name for statement in statements for name in statement.functions),
-        "command.has_where": all(statement.has_where is not False for statement in statements),
-        "command.statements": [
-            {
-                "kind": statement.kind,
-                "effects": sorted(effect.value for effect in statement.effects),
-                "reads": list(statement.reads),
-                "writes": list(statement.writes),
-                "functions": list(statement.functions),
-                "has_where": statement.has_where is not False,
-            }
-            for statement in statements
-        ],
+        "command.statements": [_of_statement(statement) for statement in statements],
+        "sql.has_where": all(statement.has_where is not False for statement in statements),
+        "sql.columns_read": _unique(name for statement in statements for name in statement.columns_read),
+        "sql.columns_written": _unique(name for statement in statements for name in statement.columns_written),
+        "sql.settings": _unique(name for statement in statements for name in statement.settings),
+        "sql.locks": _unique(lock for statement in statements for lock in statement.locks),
+        "sql.triggers": _unique(name for statement in statements for name in statement.triggers),
+        "sql.copy": _unique(statement.copy for statement in statements if statement.copy),
+        "sql.catalog_asked": command.attributes.get("catalog_asked") is True,
         "session.id": session.id,
         "session.client_address": session.client_address,
         "session.database": session.database,
         "session.application": session.application,
+    }
+
+
+def _of_statement(statement: Statement) -> dict[str, Any]:
+    return {
+        "kind": statement.kind,
+        "effects": sorted(effect.value for effect in statement.effects),
+        "reads": list(statement.reads),
+        "writes": list(statement.writes),
+        "functions": list(statement.functions),
+        "has_where": statement.has_where is not False,
+        "columns_read": list(statement.columns_read),
+        "columns_written": list(statement.columns_written),
+        "settings": list(statement.settings),
+        "locks": list(statement.locks),
+        "triggers": list(statement.triggers),
+        "copy": statement.copy,
     }
 
 

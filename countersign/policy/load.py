@@ -4,7 +4,7 @@ import fnmatch
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +13,7 @@ from countersign.masking.rules import DETECTORS, OPERATORS, Labelled, MaskRule, 
 from countersign.model import Action, Effect, IdentityKind, ReviewTerms
 from countersign.policy.cel import Condition, ConditionError
 from countersign.policy.errors import PolicyError
+from countersign.policy.names import bare_names
 from countersign.policy.rules import Policy, Rule
 from countersign.yaml_lines import Mapping, Problem, Section, parse
 
@@ -42,7 +43,8 @@ def load_policies(paths: Sequence[Path], labelled: Labelled | None = MappingProx
         raise PolicyError(problems)
     defaults = tuple(rule for rule in rules if rule.file == str(DEFAULT_FILE))
     own = tuple(rule for rule in rules if rule.file != str(DEFAULT_FILE))
-    return Policy(own, defaults, tuple(mask for mask, _, _ in masks), digest.hexdigest(), labelled or {})
+    warnings = tuple(warning for rule in rules for warning in _warnings(rule))
+    return Policy(own, defaults, tuple(mask for mask, _, _ in masks), digest.hexdigest(), labelled or {}, warnings)
 
 
 def parse_duration(text: str) -> float | None:
@@ -79,6 +81,12 @@ def _file(
     masks = [(mask, item.file, item.line("name")) for item in section.sections("masking") if (mask := _mask(item, labelled))]
     section.finish()
     return rules, masks
+
+
+def _warnings(rule: Rule) -> Iterator[str]:
+    for name in bare_names(rule.condition.expression) if rule.condition is not None else ():
+        message = f"rule {rule.name!r} compares {name.variable} with {name.constant!r}, which names nothing that exists"
+        yield str(Problem(rule.file, rule.line, message, f"names are {name.form}"))
 
 
 def _complain_of_twins(what: str, named: list[tuple[str, str, int]], problems: list[Problem]) -> None:

@@ -60,13 +60,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Every rule in force. ``digest`` is a SHA-256 (hex) of the files it came from; ``labelled`` are each target's column labels."""
+    """Every rule in force. ``digest`` is a SHA-256 (hex) of the files it came from; ``labelled`` are each target's column labels.
+    ``warnings`` say what can hardly be meant."""
 
     rules: tuple[Rule, ...]
     defaults: tuple[Rule, ...]
     masks: tuple[MaskRule, ...] = ()
     digest: str = ""
     labelled: Mapping[str, ColumnLabels] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def decide(self, identity: Identity, target: Target, session: Session, command: Command) -> Verdict:
         """The verdict on one command. Never raises: a condition that fails denies, in its rule's name."""

@@ -212,6 +212,7 @@ def test_i8_where_the_catalog_cannot_be_read_nothing_is_a_read_and_nobody_is_let
 def test_explain_asks_a_live_catalog_and_says_where_it_cannot(guarded, server):
     said = guarded.json("policy", "explain", "--live", "--database", "shop", "--target", "shop", "SELECT * FROM harmful_view")
     assert said["effects"] == ["read", "unknown"] and said["catalog_asked"] and said["verdict"] == "deny"
+    assert said["sql"]["catalog_asked"] and said["sql"]["has_where"] and said["sql"]["columns_written"] == []
     offline = guarded.json("policy", "explain", "--target", "shop", "SELECT * FROM harmful_view")
     assert offline["effects"] == ["read"] and not offline["catalog_asked"]
     missing = guarded.cli("policy", "explain", "--live", "--database", "nowhere", "--target", "shop", "SELECT 1", ok=False)

@@ -52,6 +52,12 @@ def test_the_least_configuration_and_its_defaults(load, tmp_path):
     assert config.config_digest == hashlib.sha256((tmp_path / "countersign.yaml").read_bytes()).hexdigest()
 
 
+def test_the_policies_warnings_are_the_configurations(load, tmp_path):
+    (tmp_path / "a.yaml").write_text("rules: [{name: a, action: deny, when: \"'log' in command.tables\"}]")
+    (warning,) = load(TARGET + "policies: [a.yaml]\n").warnings
+    assert warning.startswith(f"{tmp_path}/a.yaml:1: rule 'a' compares command.tables with 'log'")
+
+
 def test_everything_is_relative_to_the_file_and_not_to_where_one_stands(load, tmp_path, monkeypatch):
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "a.yaml").write_text("rules: [{name: a, action: deny}]")

@@ -102,9 +102,7 @@ def call_command(raw: bytes, oid: int, formats: list[int], values: list[bytes | 
     parameters = bound(Prepared(b"", [], b""), formats, values)
     effects = frozenset({Effect.UNKNOWN})
     statement = Statement("FunctionCall", effects, f"calls {name} by its OID", functions=(name,), reasons=("it calls by OID",))
-    return Command(
-        PROTOCOL, raw, f"FunctionCall: {name}", effects, (statement,), parameters, {"has_where": True, "catalog_asked": False}
-    )
+    return Command(PROTOCOL, raw, f"FunctionCall: {name}", effects, (statement,), parameters, {"catalog_asked": False})
 
 
 def doubted(command: Command, name: str) -> Command:
@@ -131,7 +129,7 @@ def _command(
     reading = inspect_sql(text, schema)
     if any(statement.kind == "EXECUTE" for statement in reading.statements):
         return _resolved(raw, text, parameters, reading, lookup, schema)
-    return Command(PROTOCOL, raw, text, reading.effects, reading.statements, parameters, _attributes(reading, reading.statements))
+    return Command(PROTOCOL, raw, text, reading.effects, reading.statements, parameters, _attributes(reading))
 
 
 def _resolved(
@@ -151,7 +149,7 @@ def _resolved(
         shown.extend(f"-- {line}" for line in lines)
     statements = tuple(resolved) if known else statements
     effects = frozenset().union(*(statement.effects for statement in statements))
-    return Command(PROTOCOL, raw, "\n".join(shown), effects, statements, parameters, _attributes(reading, statements))
+    return Command(PROTOCOL, raw, "\n".join(shown), effects, statements, parameters, _attributes(reading))
 
 
 def _executed(use: Use, prepared: Prepared, schema: Schema | None) -> Statement:
@@ -165,15 +163,14 @@ def _executed(use: Use, prepared: Prepared, schema: Schema | None) -> Statement:
     )
 
 
-def _attributes(reading: Reading, statements: tuple[Statement, ...]) -> dict[str, object]:
-    has_where = all(statement.has_where is not False for statement in statements)
-    return {"has_where": has_where, "catalog_asked": reading.catalog_asked}
+def _attributes(reading: Reading) -> dict[str, object]:
+    return {"catalog_asked": reading.catalog_asked}
 
 
 def _unknown(raw: bytes, text: str, parameters: tuple[Parameter, ...], why: str) -> Command:
     effects = frozenset({Effect.UNKNOWN})
     statement = Statement("unparsed", effects, summary="cannot be read", reasons=(why,))
-    return Command(PROTOCOL, raw, text, effects, (statement,), parameters, {"has_where": True, "catalog_asked": False})
+    return Command(PROTOCOL, raw, text, effects, (statement,), parameters, {"catalog_asked": False})
 
 
 def _format_of(formats: list[int], index: int) -> int:

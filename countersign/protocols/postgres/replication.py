@@ -51,7 +51,7 @@ def replication_command(raw: bytes, sql: bytes, grammar_agrees: bool) -> Command
 
 def _command(raw: bytes, text: str, kind: str, effects: frozenset[Effect], summary: str) -> Command:
     statement = Statement(kind, effects, summary, reasons=("it belongs to replication",))
-    return Command(PROTOCOL, raw, text, effects, (statement,), (), {"has_where": True})
+    return Command(PROTOCOL, raw, text, effects, (statement,))
 
 
 class Messages:

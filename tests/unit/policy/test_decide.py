@@ -15,7 +15,7 @@ def decide(tmp_path):
     def decide(rules, *effects, who=CREW, target=SHOP, text="DELETE FROM t", statements=()):
         (tmp_path / "p.yaml").write_text(f"rules:\n  - {rules}\n")
         session = Session("se-1", who, target, "192.0.2.1", datetime(2026, 11, 23, tzinfo=UTC), "shop", "psql")
-        command = Command("postgres", b"", text, frozenset(effects), statements)
+        command = Command("postgres", b"", text, frozenset(effects), statements, attributes={"catalog_asked": True})
         return load_policies([tmp_path / "p.yaml"]).decide(who, target, session, command)
 
     return decide
@@ -60,17 +60,37 @@ def test_i3_a_condition_that_names_unknown_does_not_allow_it(decide):
         "target.labels['env'] == 'production' && target.type == 'postgres'",
         "command.text.startsWith('DELETE') && command.kinds == ['DeleteStmt', 'SelectStmt']",
         "command.tables == ['b', 't'] && command.reads == ['b'] && command.writes == ['t']",
-        "!command.has_where && 'now' in command.functions",
+        "!sql.has_where && 'now' in command.functions",
         "command.statements.exists(s, s.kind == 'DeleteStmt' && s.has_where == false && 't' in s.writes)",
         "command.statements.exists(s, s.kind == 'SelectStmt' && s.has_where == true)",
+        "sql.columns_read == ['b.x'] && sql.columns_written == ['t.a'] && sql.triggers == ['public.f'] && sql.settings == ['role']",
+        "sql.locks == ['FOR UPDATE b'] && 'program' in sql.copy && sql.copy.size() == 1 && sql.catalog_asked",
+        "command.statements.exists(s, 'b.x' in s.columns_read && s.locks.size() == 1 && s.copy == 'program' && 'role' in s.settings)",
+        "command.statements.exists(s, 't.a' in s.columns_written && 'public.f' in s.triggers && s.copy == '')",
         "session.client_address == '192.0.2.1' && session.database == 'shop' && session.application == 'psql' && session.id == 'se-1'",
         "command.text.matches('(?i)delete +from')",
     ],
 )
 def test_what_a_condition_sees(decide, when):
     statements = (
-        Statement("DeleteStmt", frozenset({Effect.WRITE}), writes=("t",), has_where=False),
-        Statement("SelectStmt", frozenset({Effect.READ}), reads=("b", "b"), functions=("now",)),
+        Statement(
+            "DeleteStmt",
+            frozenset({Effect.WRITE}),
+            writes=("t",),
+            has_where=False,
+            columns_written=("t.a",),
+            triggers=("public.f",),
+        ),
+        Statement(
+            "SelectStmt",
+            frozenset({Effect.READ}),
+            reads=("b", "b"),
+            functions=("now",),
+            columns_read=("b.x",),
+            settings=("role",),
+            locks=("FOR UPDATE b",),
+            copy="program",
+        ),
     )
     rule = f'{{name: a, when: "{when}", action: deny}}'
     assert decide(rule, Effect.READ, Effect.WRITE, statements=statements).rule == "a"
@@ -105,7 +125,12 @@ def test_i8_text_that_no_condition_can_read_denies(decide):
 
 
 def test_has_where_is_true_of_statements_that_cannot_have_one(decide):
-    assert decide("{name: a, when: command.has_where, action: deny}", Effect.READ).rule == "a"
+    assert decide("{name: a, when: sql.has_where, action: deny}", Effect.READ).rule == "a"
+
+
+def test_of_what_is_no_sql_nothing_is_there(decide):
+    nothing = "sql.columns_read + sql.columns_written + sql.settings + sql.locks + sql.triggers + sql.copy == []"
+    assert decide(f'{{name: a, when: "{nothing}", action: deny}}', Effect.EXEC).rule == "a"
 
 
 def test_a_verdict_carries_message_terms_and_digest(decide):

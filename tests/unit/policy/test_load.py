@@ -127,6 +127,17 @@ def test_a_wrong_condition_is_shown_with_a_caret_and_what_was_meant(refused):
     ]
 
 
+def test_a_field_of_another_namespace_is_told_where_it_is(refused):
+    assert "hint: did you mean 'sql.has_where'?" in refused(RULE.format("deny\n    when: command.has_where"))
+    assert "hint: did you mean 'command.writes'?" in refused(RULE.format("deny\n    when: sql.writes == []"))
+
+
+def test_a_condition_that_compares_full_names_with_a_bare_one_gets_a_warning(load, tmp_path):
+    policy = load(RULE.format("deny\n    when: \"'log' in command.writes\""), "rules: [{name: b, action: deny, when: 'true'}]")
+    what = "rule 'a' compares command.writes with 'log', which names nothing that exists (hint: names are schema.table)"
+    assert policy.warnings == (f"{tmp_path}/p0.yaml:2: {what}",)
+
+
 def test_a_condition_must_be_true_or_false_and_says_how(refused):
     told = refused(RULE.format("deny\n    when: command.statements[0].has_where"))
     assert told.startswith("4: ")

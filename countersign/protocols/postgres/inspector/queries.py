@@ -1,11 +1,12 @@
 """The walk over queries: what they read, write and call."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from countersign.model import Effect
 from countersign.protocols.postgres.inspector.expressions import check_call, check_field, check_operator, check_type
 from countersign.protocols.postgres.inspector.finding import Finding
-from countersign.protocols.postgres.inspector.relations import fire_event_triggers, read_relation, write_relation
+from countersign.protocols.postgres.inspector.relations import fire_event_triggers, full_names, read_relation, write_relation
 from countersign.protocols.postgres.inspector.tree import descendants, enum_name, inner, relation_name, words
 
 CONSTRUCTS = frozenset(
@@ -137,27 +138,50 @@ def _select(message: Any, found: Finding) -> None:
         found.add(Effect.DDL, f"SELECT INTO creates {target}")
         fire_event_triggers("SELECT INTO", found)
     for node in message.locking_clause:
-        clause = inner(node)[1]
-        strength = enum_name(clause, "strength").removeprefix("LCS_").replace("FOR", "").strip("_")
         found.add(Effect.WRITE, "locks the rows it reads")
-        targets = [relation_name(inner(item)[1]) for item in clause.locked_rels]
-        for target in targets or _sources(message):
-            found.locks[f"FOR {_STRENGTHS.get(strength, strength)} {target}"] = None
+        _lock(inner(node)[1], message, found)
 
 
 _STRENGTHS = {"KEYSHARE": "KEY SHARE", "SHARE": "SHARE", "NOKEYUPDATE": "NO KEY UPDATE", "UPDATE": "UPDATE"}
 
 
-def _sources(select: Any) -> list[str]:
-    found: list[str] = []
-    waiting = list(select.from_clause)
+def _lock(clause: Any, select: Any, found: Finding) -> None:
+    """The relations of FOR UPDATE and its kin. It names them as FROM does, and reaches into sub-selects (manual, SELECT)."""
+    strength = enum_name(clause, "strength").removeprefix("LCS_").replace("FOR", "").strip("_")
+    named = {inner(item)[1].relname for item in clause.locked_rels}
+    for alias, relation in _sources(select):
+        if not named or alias in named:
+            names = full_names(relation, found)
+            found.locks.update({f"FOR {_STRENGTHS.get(strength, strength)} {name}": None for name in names})
+
+
+def _sources(select: Any) -> Iterator[tuple[str, Any]]:
+    """The relations in FROM, each under the name that the query calls it, or the sub-select that it is in."""
+    waiting = [("", node) for node in select.from_clause]
     while waiting:
-        kind, source = inner(waiting.pop(0))
-        if kind == "range_var":
-            found.append(relation_name(source))
-        elif kind == "join_expr":
-            waiting[:0] = [source.larg, source.rarg]
-    return found
+        within, node = waiting.pop(0)
+        kind, source = inner(node)
+        match kind:
+            case "range_var":
+                yield within or source.alias.aliasname or source.relname, source
+            case "join_expr":
+                waiting[:0] = [(within, source.larg), (within, source.rarg)]
+            case "range_table_sample":
+                waiting.insert(0, (within, source.relation))
+            case "range_subselect":
+                name = within or source.alias.aliasname
+                waiting[:0] = [(name, item) for part in _arms(inner(source.subquery)[1]) for item in part.from_clause]
+            case _:
+                pass
+
+
+def _arms(select: Any) -> Iterator[Any]:
+    """The plain SELECTs of a set operation."""
+    if not select.HasField("larg"):
+        yield select
+        return
+    yield from _arms(select.larg)
+    yield from _arms(select.rarg)
 
 
 def narrows(message: Any) -> bool:

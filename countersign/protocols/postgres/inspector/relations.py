@@ -31,7 +31,7 @@ def read_relation(relation: Any, scope: frozenset[str], found: Finding) -> None:
     if relation.schemaname.startswith(TOAST_SCHEMA) or relation.relname.startswith(TOAST_SCHEMA):
         found.add(Effect.ADMIN, f"reads {name}, which holds pieces of other tables' values, which no masking sees")
     candidates = _named(relation, found)
-    found.reads.update(dict.fromkeys(_told(relation, found)))
+    found.reads.update(dict.fromkeys(full_names(relation, found)))
     if candidates == ():
         _note_missing(f"reads {name}", found)
     for candidate in candidates or ():
@@ -41,7 +41,7 @@ def read_relation(relation: Any, scope: frozenset[str], found: Finding) -> None:
 def write_relation(relation: Any, events: frozenset[str], columns: frozenset[str] | None, found: Finding) -> None:
     """A relation that a statement changes; ``columns``: those that an UPDATE sets, None where they are not known."""
     candidates = _named(relation, found)
-    found.writes.update(dict.fromkeys(_told(relation, found)))
+    found.writes.update(dict.fromkeys(full_names(relation, found)))
     if candidates == ():
         _note_missing(f"writes {relation_name(relation)}", found)
     for candidate in candidates or ():
@@ -63,7 +63,8 @@ def _named(relation: Any, found: Finding) -> tuple[Relation, ...] | None:
     return found.schema.relations_named(relation.schemaname or ("pg_catalog" if found.exact else ""), relation.relname)
 
 
-def _told(relation: Any, found: Finding) -> tuple[str, ...]:
+def full_names(relation: Any, found: Finding) -> tuple[str, ...]:
+    """What a relation is called in full, as far as the catalog knows it; as it is written where it does not."""
     if found.schema is None:
         return (relation_name(relation),)
     place = relation.schemaname or ("pg_catalog" if found.exact else "")

@@ -11,7 +11,7 @@ from countersign.protocols.postgres.inspector.expressions import check_call, set
 from countersign.protocols.postgres.inspector.finding import Finding
 from countersign.protocols.postgres.inspector.outcome import statement_of
 from countersign.protocols.postgres.inspector.queries import walk
-from countersign.protocols.postgres.inspector.relations import fire_event_triggers, read_relation, write_relation
+from countersign.protocols.postgres.inspector.relations import fire_event_triggers, full_names, read_relation, write_relation
 from countersign.protocols.postgres.inspector.tree import constant, descendants, enum_name, inner, relation_name, words
 
 TWO_PHASE = ("TRANS_STMT_PREPARE", "TRANS_STMT_COMMIT_PREPARED", "TRANS_STMT_ROLLBACK_PREPARED")
@@ -150,8 +150,8 @@ def _look_within(kind: str, tree: Any, found: Finding) -> None:
     match kind:
         case "lock_stmt":
             mode = LOCK_MODES[tree.mode] if tree.mode < len(LOCK_MODES) else "unknown"
-            for node in tree.relations:
-                found.locks[f"{mode} {relation_name(inner(node)[1])}"] = None
+            names = [name for node in tree.relations for name in full_names(inner(node)[1], found)]
+            found.locks.update({f"{mode} {name}": None for name in names})
         case "truncate_stmt":
             events = {"TRUNCATE"} | ({"TRUNCATE CASCADE"} if enum_name(tree, "behavior") == "DROP_CASCADE" else set())
             for node in tree.relations:
