@@ -37,7 +37,7 @@ $(STAMPS)/venv: | tools
 
 $(STAMPS)/python: pyproject.toml constraints.txt $(STAMPS)/venv
 	$(PIP) maturin
-	$(PIP) -e '.[demo,test]'
+	$(PIP) -e '.[demo,presidio,test]'
 	touch $@
 
 $(STAMPS)/core: $(RUST) pyproject.toml | $(STAMPS)/venv

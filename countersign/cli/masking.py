@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 from rich.cells import cell_len
@@ -19,6 +19,9 @@ from countersign.cli.shared import DEFAULT_CONFIG, JsonOption, err, fail, settin
 from countersign.masking import DETECTORS, MaskRule
 from countersign.masking.trial import LineTooLong, Tried, lines, try_values
 from countersign.reviews.preview import terminal_safe
+
+if TYPE_CHECKING:
+    from countersign.masking.free_text import FreeText
 
 MaybeConfigOption = Annotated[
     Path | None,
@@ -43,6 +46,15 @@ def test(
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="One value a line; - reads from a pipe.")],
     config: MaybeConfigOption = None,
     target: Annotated[str, typer.Option(help="Only the rules of this target.")] = "",
+    presidio: Annotated[
+        bool,
+        typer.Option(
+            "--presidio", help="Look for names and places too, which no rule does yet: needs the extra, and takes ms a value."
+        ),
+    ] = False,
+    model: Annotated[
+        str, typer.Option(help="The spaCy model for --presidio, by name or folder.  [default: en_core_web_lg, _md or _sm]")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Show what would be masked in values, and why. Without a configuration, by every detector there is."""
@@ -52,13 +64,14 @@ def test(
     # Not the deployment's own key: what is tried here and what is served cannot be matched.
     masker = prepare(rules, secrets.token_bytes(32)).masker
     assert masker is not None
+    names = _names(model) if presidio or model else None
     typer.echo(told, err=True)
     counted: Counter[str] = Counter()
     tried = 0
     table = _Table()
     with _opened(file) as stream, _progress(stream) as moved:
         for batch in _batches(stream, file):
-            found = list(try_values(batch, tried + 1, masker, rules))
+            found = list(try_values(batch, tried + 1, masker, rules, names))
             tried += len(batch)
             counted.update(name for one in found for name, _ in one.found)
             counted[""] += sum(1 for one in found if one.found)
@@ -87,6 +100,15 @@ def _content_rules(config: Path | None, target: str) -> tuple[list[MaskRule], st
     if not looking:
         fail(f"no mask rule of {whose} looks at content: give one 'detect'")
     return looking, f"by the content rules of {whose}: {', '.join(rule.name for rule in looking)}"
+
+
+def _names(model: str) -> "FreeText":
+    from countersign.masking.free_text import FreeText, FreeTextUnavailable
+
+    try:
+        return FreeText(model)
+    except FreeTextUnavailable as error:
+        fail(str(error))
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from countersign._core import Masker
+from countersign.masking.free_text import FreeText, without_names
 from countersign.masking.rules import MaskRule
 
 CHUNK_BYTES = 1 << 16
@@ -51,13 +52,20 @@ def lines(stream: Readable, limit_bytes: int = LINE_LIMIT_BYTES) -> Iterator[lis
         yield [b"".join(held).removesuffix(b"\r")]
 
 
-def try_values(values: Iterable[bytes], first_line: int, masker: Masker, rules: Sequence[MaskRule]) -> Iterator[Tried]:
-    """Each value as a client would see it in an answer. Bytes that are not UTF-8 are shown as ``\\xff``."""
+def try_values(
+    values: Iterable[bytes], first_line: int, masker: Masker, rules: Sequence[MaskRule], names: FreeText | None = None
+) -> Iterator[Tried]:
+    """Each value as a client would see it in an answer. Bytes that are not UTF-8 are shown as ``\\xff``. With ``names`` what is left
+    is searched for names and places, which no answer is."""
     rule_of: dict[str, str] = {}
     for rule in rules:
         for detector in rule.detect:
             rule_of.setdefault(detector, rule.name)  # of several rules the first one masks
     for line, value in enumerate(values, first_line):
-        names = dict.fromkeys(name for name, _, _ in masker.explain(value))
-        masked = masker.mask_text(value)[0] if names else value
-        yield Tried(line, masked.decode("utf-8", "backslashreplace"), tuple((name, rule_of.get(name, "")) for name in names))
+        detectors = dict.fromkeys(name for name, _, _ in masker.explain(value))
+        masked = (masker.mask_text(value)[0] if detectors else value).decode("utf-8", "backslashreplace")
+        found = [(name, rule_of.get(name, "")) for name in detectors]
+        if names is not None:
+            masked, kinds = without_names(masked, names)
+            found += [(kind, "presidio") for kind in kinds]
+        yield Tried(line, masked, tuple(found))

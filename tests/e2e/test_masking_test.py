@@ -126,3 +126,18 @@ def test_a_target_that_there_is_not_is_refused_with_those_there_are(run, configu
 def test_rules_that_look_at_no_content_are_no_reassurance(run, configured, tmp_path):
     (tmp_path / "policy.yaml").write_text("masking:\n  - {name: column, columns: [public.people.name]}\n")
     assert "no mask rule of countersign.yaml looks at content" in run("-", values=VALUES, code=1)[1]
+
+
+def test_names_are_looked_for_where_asked(run, tmp_path):
+    spacy = pytest.importorskip("spacy", reason="the extra 'presidio' is not installed")
+    pipeline = spacy.blank("en")
+    pipeline.add_pipe("entity_ruler").add_patterns([{"label": "PERSON", "pattern": "Anna Schmidt"}])
+    pipeline.to_disk(tmp_path / "model")
+    values = b"ann@example.com of Anna Schmidt\nAnna Schmidt\nplain\n"
+    out, err = run("--json", "-", "--presidio", "--model", "model", values=values)
+    first, second, third = map(json.loads, out.splitlines())
+    assert (first["masked"], first["detectors"]) == ("[redacted] of [redacted]", ["email", "person"])
+    assert (second["masked"], second["rules"], third["detectors"]) == ("[redacted]", ["presidio"], [])
+    assert "2 of 3 values masked: person 2, email 1" in err
+    assert "Anna Schmidt" in run("-", values=values)[0], "nobody asked for names"
+    assert "no spaCy model" in run("-", "--model", "no_such_model", values=values, code=1)[1]
