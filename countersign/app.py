@@ -16,7 +16,7 @@ from countersign.config import Config
 from countersign.gate import Gate
 from countersign.identity import Keys
 from countersign.model import AuditEvent
-from countersign.protocols.postgres.masking import prepare
+from countersign.protocols.postgres.masking import TargetMasks
 from countersign.protocols.postgres.session import Lanes, PostgresListener
 from countersign.protocols.postgres.session.listener import Services as SessionServices
 from countersign.reviews.service import ReviewService
@@ -140,8 +140,8 @@ class Gateway:
             lanes=lanes,
         )
         for settings in self.config.targets:
-            masking = prepare(self.config.policy.masking_for(settings.target.name), hash_key)
-            listener = PostgresListener(settings, masking, services)
+            masks = TargetMasks(self.config.policy.masking_for(settings.target.name), hash_key)
+            listener = PostgresListener(settings, masks, services)
             self.listeners[settings.target.name] = await listener.start()
             self._stack.push_async_callback(listener.stop)
 

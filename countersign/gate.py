@@ -21,6 +21,7 @@ from countersign.model import (
     Permit,
     Review,
     ReviewState,
+    ReviewTerms,
     Session,
     Verdict,
 )
@@ -30,6 +31,9 @@ from countersign.reviews.errors import ReviewConflict
 from countersign.reviews.service import Held, ReviewService, command_json
 
 log = structlog.get_logger(__name__)
+
+UNMASKING = "built-in: unmasking"
+"""The rule by which a command is held that asks for real values and that no rule of the policy holds."""
 
 REMINDER_S = 15.0
 """How often a waiting client is told that its command is still held."""
@@ -111,7 +115,7 @@ class Gate:
         command_id = self._new_id("cmd")
         try:
             digest = digest_of(session, command)
-            verdict = self._policy().decide(session.identity, session.target, session, command)
+            verdict = self._verdict(session, command)
             if verdict.action is Action.REVIEW:
                 message = f"this needs a review, and nothing is held {where}: only a rule that allows it will do"
                 verdict = replace(verdict, action=Action.DENY, message=message)
@@ -129,7 +133,7 @@ class Gate:
         policy = self._policy()
         if not command.is_plain_read or policy.looks_at_text:
             return None
-        verdict = policy.decide(session.identity, session.target, session, command)
+        verdict = self._verdict(session, command)
         if verdict.action is not Action.ALLOW:
             return None
         return Standing(session, command, _open_record(session, command, verdict))
@@ -151,9 +155,16 @@ class Gate:
             log.error("refusal_not_recorded", command_id=command_id, error=str(error))
         return _denied_by_rule(command_id, verdict)
 
+    def _verdict(self, session: Session, command: Command) -> Verdict:
+        """The policy's, but that no rule can allow a command to see what is masked: a rule can say who reviews it, or deny it."""
+        verdict = self._policy().decide(session.identity, session.target, session, command)
+        if command.asks_unmasked and verdict.action is Action.ALLOW:
+            return replace(verdict, action=Action.REVIEW, rule=UNMASKING, terms=ReviewTerms())
+        return verdict
+
     async def _admit(self, session: Session, command: Command, hold: Hold, command_id: str) -> Permit | Denial:
         digest = digest_of(session, command)
-        verdict = self._policy().decide(session.identity, session.target, session, command)
+        verdict = self._verdict(session, command)
         event = _command_event(session, command, verdict, command_id, digest)
         match verdict.action:
             case Action.ALLOW:

@@ -81,6 +81,9 @@ class Replay:
         out.print(Text(f"{event['t']:9.3f}  {terminal_safe(text)}", style=style))
 
     def _rows(self, event: dict[str, Any]) -> None:
+        if event.get("withheld"):
+            out.print("           (rows that are not kept: this client saw what is masked for others)")
+            return
         table = Table(*[escape(terminal_safe(name)) for name in self._columns], box=None, pad_edge=False)
         for row in event["values"]:
             table.add_row(*[Text("NULL" if value is None else one_line(value, 60)) for value in row])

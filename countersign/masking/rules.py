@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from countersign.model import NOBODY, Subjects
+
 DETECTORS = ("email", "payment_card", "us_ssn", "iban", "phone", "aws_key", "jwt", "private_key")
 """The core's detectors by name (a test holds both lists against each other)."""
 
@@ -23,6 +25,7 @@ class MaskRule:
     """A rule that masks columns (``schema.table.column``, globs allowed), content that detectors find, or both.
 
     ``operator_json`` is the operator as the core reads it; ``targets`` are names or globs. ``labels`` stand for what a target calls so.
+    ``exempt`` see what it masks.
     """
 
     name: str
@@ -31,6 +34,7 @@ class MaskRule:
     detect: tuple[str, ...]
     operator_json: str
     labels: tuple[str, ...] = ()
+    exempt: Subjects = NOBODY
 
     def on(self, labelled: ColumnLabels) -> "MaskRule | None":
         """The rule with its labels written out for a target that has these; None where nothing is left of it there."""

@@ -6,7 +6,7 @@ an *identity* opens a *session* on a *target* and sends *commands*; the gate ans
 
 from countersign.model.audit import AuditEvent, AuditRecord
 from countersign.model.command import Command, Effect, Parameter, Statement
-from countersign.model.identity import Identity, IdentityKind
+from countersign.model.identity import NOBODY, Identity, IdentityKind, Subjects
 from countersign.model.permit import Denial, Permit, PermitError
 from countersign.model.review import Decision, DecisionKind, Review, ReviewState
 from countersign.model.session import Session
@@ -14,6 +14,7 @@ from countersign.model.target import Target
 from countersign.model.verdict import Action, ReviewTerms, Verdict
 
 __all__ = [
+    "NOBODY",
     "Action",
     "AuditEvent",
     "AuditRecord",
@@ -32,6 +33,7 @@ __all__ = [
     "ReviewTerms",
     "Session",
     "Statement",
+    "Subjects",
     "Target",
     "Verdict",
 ]

@@ -73,6 +73,8 @@ class Command:
     statements: tuple[Statement, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     attributes: Mapping[str, object] = field(default_factory=dict)
+    asks_unmasked: bool = False
+    """It asks for the real values of what is masked in its answer: that is for a reviewer to grant, whatever the policy says."""
 
     @property
     def is_plain_read(self) -> bool:

@@ -27,5 +27,24 @@ class Identity:
     authentication: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """Identities, by group, name or kind (``user``, ``service_account``): one that fits is enough. Empty, it is nobody."""
+
+    groups: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.groups or self.names or self.kinds)
+
+    def include(self, identity: Identity) -> bool:
+        """Whether an identity is among them."""
+        in_group = not set(self.groups).isdisjoint(identity.groups)
+        return in_group or identity.name in self.names or identity.kind.value in self.kinds
+
+
+NOBODY = Subjects()
+
 ADMINISTRATORS = "administrators"
 """The group of those who run the gateway. They may decide any review but their own."""

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from countersign.masking.rules import DETECTORS, OPERATORS, Labelled, MaskRule, column_problem
-from countersign.model import Action, Effect, IdentityKind, ReviewTerms
+from countersign.model import Action, Effect, IdentityKind, ReviewTerms, Subjects
 from countersign.policy.cel import Condition, ConditionError
 from countersign.policy.errors import PolicyError
 from countersign.policy.names import bare_names
@@ -103,15 +103,13 @@ def _rule(item: Section) -> Rule | None:
     item.where = f"rule {name!r}"
     item.take("description", str, "")
     action = _one_of(item, "action", [action.value for action in Action], required=True)
-    subjects = item.section("subjects")
+    subjects = _subjects(item, "subjects", "leave it out to match everybody")
     effects = _all_of(item, "effects", [effect.value for effect in Effect])
     rule = Rule(
         name=name,
         action=Action(action) if action else Action.DENY,
         targets=item.texts("targets"),
-        groups=subjects.texts("groups") if subjects else (),
-        names=subjects.texts("names") if subjects else (),
-        kinds=_all_of(subjects, "kinds", [kind.value for kind in IdentityKind]) if subjects else (),
+        subjects=subjects,
         effects=effects,
         condition=_condition(item),
         message=item.take("message", str, ""),
@@ -119,12 +117,21 @@ def _rule(item: Section) -> Rule | None:
         file=item.file,
         line=item.line("name"),
     )
-    if subjects is not None:
-        subjects.finish()
-        if not subjects.mapping:
-            item.complain("subjects", "'subjects' is empty and would match nobody you named", "leave it out to match everybody")
     item.finish()
     return rule if len(item.problems) == before else None
+
+
+def _subjects(item: Section, key: str, instead: str) -> Subjects:
+    """``instead``: what to do where the section names nobody."""
+    section = item.section(key)
+    if section is None:
+        return Subjects()
+    kinds = _all_of(section, "kinds", [kind.value for kind in IdentityKind])
+    subjects = Subjects(section.texts("groups"), section.texts("names"), kinds)
+    section.finish()
+    if not section.mapping:
+        item.complain(key, f"{key!r} is empty and would match nobody you named", instead)
+    return subjects
 
 
 def _one_of(item: Section, key: str, known: list[str], *, required: bool = False) -> str:
@@ -225,7 +232,8 @@ def _mask(item: Section, labelled: Labelled | None) -> MaskRule | None:
     labels = _column_labels(item, targets, labelled)
     if item.mapping.keys().isdisjoint(("columns", "labels", "detect")):
         item.complain("", f"{item.where} masks nothing", "give it 'columns', 'labels' or 'detect'")
-    rule = MaskRule(name, targets, columns, detect, _operator(item), labels)
+    exempt = _subjects(item, "exempt", "leave it out to mask for everybody")
+    rule = MaskRule(name, targets, columns, detect, _operator(item), labels, exempt)
     item.finish()
     return rule if len(item.problems) == before else None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from countersign.masking import ColumnLabels, MaskRule
-from countersign.model import Action, Command, Effect, Identity, ReviewTerms, Session, Target, Verdict
+from countersign.model import NOBODY, Action, Command, Effect, Identity, ReviewTerms, Session, Subjects, Target, Verdict
 from countersign.policy.cel import Condition, ConditionError, bind, context_of
 
 STRICTNESS = {Action.ALLOW: 0, Action.REVIEW: 1, Action.DENY: 2}
@@ -14,7 +14,7 @@ STRICTNESS = {Action.ALLOW: 0, Action.REVIEW: 1, Action.DENY: 2}
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. Empty ``targets``, ``groups``, ``names``, ``kinds`` and ``effects`` match everything.
+    """One rule. Empty ``targets``, ``subjects`` and ``effects`` match everything.
 
     An allowing rule matches a command with an ``unknown`` effect, or with none at all, which is as little understood,
     only where ``effects`` lists ``unknown`` (I3).
@@ -23,9 +23,7 @@ class Rule:
     name: str
     action: Action
     targets: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ()
+    subjects: Subjects = NOBODY
     effects: tuple[str, ...] = ()
     condition: Condition | None = None
     message: str = ""
@@ -40,15 +38,11 @@ class Rule:
             return False
         if self.targets and not any(fnmatch.fnmatchcase(target.name, pattern) for pattern in self.targets):
             return False
-        if not self._is_subject(identity) or (self.effects and not self._has_effect(command)):
+        if self.subjects and not self.subjects.include(identity):
+            return False
+        if self.effects and not self._has_effect(command):
             return False
         return self.condition is None or self.condition.holds(bound)
-
-    def _is_subject(self, identity: Identity) -> bool:
-        if not (self.groups or self.names or self.kinds):
-            return True
-        in_group = not set(self.groups).isdisjoint(identity.groups)
-        return in_group or identity.name in self.names or identity.kind.value in self.kinds
 
     def _has_effect(self, command: Command) -> bool:
         """An allowing rule must cover every effect of the command; the others speak as soon as one effect is theirs."""

@@ -217,6 +217,7 @@ def command_json(command: Command) -> dict[str, object]:
         ],
         "parameters": parameters_json(command),
         "attributes": dict(command.attributes),
+        "asks_unmasked": command.asks_unmasked,
     }
 
 

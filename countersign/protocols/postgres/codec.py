@@ -155,6 +155,8 @@ class Running:
     schema_change: bool = False
     is_first_change: bool = True
     """Nothing ahead of it in its transaction can have changed the schema."""
+    unmasked: bool = False
+    """A reviewer has let the client see the real values of what this command answers."""
     learning: Learning | None = None
     copies: list[tuple[RowPlan, CopyFormat]] = field(default_factory=list)
     """The plans of the COPYs to the client that this command holds, in order."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from countersign._core import Masker, RowPlan
 from countersign.masking import MaskRule
+from countersign.model import Identity
 from countersign.protocols.postgres.lineage import OutputReading
 
 DERIVED = "derived-from-masked"
@@ -226,6 +227,8 @@ class TargetMasking:
 
     rules: tuple[MaskRule, ...]
     masker: Masker | None
+    leaves_out: bool = False
+    """Rules of the target are not among these, for they are for somebody who is exempt: what is shown by them is never kept (I5)."""
 
     @property
     def has_columns(self) -> bool:
@@ -236,6 +239,29 @@ class TargetMasking:
     def detects(self) -> bool:
         """True where a rule looks at content."""
         return any(rule.detect for rule in self.rules)
+
+
+UNMASKED = TargetMasking((), None, leaves_out=True)
+"""For the answer to one command whose real values a reviewer has let be seen."""
+
+
+class TargetMasks:
+    """What a target's mask rules come to for each identity."""
+
+    def __init__(self, rules: Sequence[MaskRule], hash_key: bytes) -> None:
+        """Raises ``ValueError`` where the engine does not know a detector or an operator."""
+        self._hash_key = hash_key
+        self._made: dict[tuple[MaskRule, ...], TargetMasking] = {}
+        self.whole = prepare(rules, hash_key)
+
+    def of(self, identity: Identity) -> TargetMasking:
+        """The rules from which an identity is not exempt."""
+        rules = tuple(rule for rule in self.whole.rules if not rule.exempt.include(identity))
+        if len(rules) == len(self.whole.rules):
+            return self.whole
+        if rules not in self._made:
+            self._made[rules] = replace(prepare(rules, self._hash_key), leaves_out=True)
+        return self._made[rules]
 
 
 def prepare(rules: Sequence[MaskRule], hash_key: bytes) -> TargetMasking:

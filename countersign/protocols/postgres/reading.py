@@ -1,5 +1,6 @@
 """Turns messages into commands: the inspector's reading, the parameters as a reviewer sees them, and what the session must know. Pure."""
 
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,6 +39,9 @@ LARGE_OBJECT_CALLS = {
 
 PATH_SETTINGS = frozenset({"search_path", "role", "session_authorization", ANY_SETTING})
 
+UNMASK = re.compile(r"/\*\s*countersign:\s*unmask\s*\*/", re.IGNORECASE)
+"""A comment by which a command asks for real values. Within a string it does so too: it is a reviewer who is asked."""
+
 Lookup = Callable[[bytes], Prepared | None]
 """What a session knows of a prepared statement by its name."""
 
@@ -51,7 +55,7 @@ def query_command(
     raw: bytes, sql: bytes, grammar_agrees: bool, lookup: Lookup = nothing_prepared, schema: Schema | None = None
 ) -> Command:
     """The command of a simple Query. ``schema``: what the target's catalog says, None where nobody asks it."""
-    return _command(raw, sql, (), grammar_agrees, lookup, schema)
+    return _asking(_command(raw, sql, (), grammar_agrees, lookup, schema), sql)
 
 
 def bind_command(
@@ -68,12 +72,21 @@ def bind_command(
     To read a parameter of a type that the Parse declares may run what the type is checked by.
     """
     command = _command(prepared.raw + raw, prepared.sql, bound(prepared, formats, values), grammar_agrees, lookup, schema)
+    command = _asking(command, prepared.sql)
     problems = [why for oid in prepared.parameter_types if (why := _declared_problem(oid, schema))]
     if not problems:
         return command
     (first, *others) = command.statements or (Statement("SELECT", frozenset()),)
     doubtful = replace(first, effects=first.effects | {Effect.UNKNOWN}, reasons=(*first.reasons, *problems))
     return replace(command, effects=command.effects | {Effect.UNKNOWN}, statements=(doubtful, *others))
+
+
+def _asking(command: Command, sql: bytes) -> Command:
+    if not UNMASK.search(sql.decode("utf-8", "replace")):
+        return command
+    (first, *others) = command.statements or (Statement("SELECT", frozenset()),)
+    first = replace(first, summary=f"shows the real values of what is masked: {first.summary}")
+    return replace(command, asks_unmasked=True, statements=(first, *others))
 
 
 def _declared_problem(oid: int, schema: Schema | None) -> str:

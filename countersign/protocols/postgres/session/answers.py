@@ -105,7 +105,10 @@ class Answers:
     def _rows(self, data: bytes, rows: int) -> None:
         talk = self._talk
         running = self._current()
-        if running.rows < ROWS_RECORDED:
+        if talk.shows_originals(running):
+            if not running.rows:
+                talk.recorder.add("rows", values=[], more=True, withheld=True)
+        elif running.rows < ROWS_RECORDED:
             record_rows(talk, data, rows, ROWS_RECORDED - running.rows)
         running.rows += rows
         running.bytes_out += len(data)
@@ -133,7 +136,7 @@ class Answers:
             return
         running = self._current()
         ahead = (running.sql, head.statement_index) if head.asked is Asked.QUERY and running.is_first_change else ("", 0)
-        planned = await talk.plan(data, self._rows_come_from(head, running), ahead=ahead)
+        planned = await talk.plan(data, self._rows_come_from(head, running), ahead=ahead, unmasked=running.unmasked)
         talk.recorder.add("columns", names=planned.names, masked=planned.masked_by)
         running.count_hits(running.plan)
         running.plan = planned.plan
@@ -293,7 +296,7 @@ class Answers:
         talk.to_client(answer)
 
     def _record_error(self, answer: bytes) -> tuple[str, str]:
-        fields = {code: value.decode("utf-8", "replace") for code, value in _core.decode_fields(answer)}
+        fields = self._kept(answer)
         self._talk.recorder.add(
             "error",
             severity=fields.get("S", ""),
@@ -304,6 +307,14 @@ class Answers:
         )
         self._talk.was_told_fatal |= fields.get("V", fields.get("S", "")) in ("FATAL", "PANIC")
         return fields.get("C", ""), fields.get("M", "")
+
+    def _kept(self, response: bytes) -> dict[str, str]:
+        """An error's or a notice's fields as they may be kept: without its words, where those were masked less than for others (I5)."""
+        fields = {code: value.decode("utf-8", "replace") for code, value in _core.decode_fields(response)}
+        if not self._talk.surroundings.masking.leaves_out:
+            return fields
+        kept = {code: value for code, value in fields.items() if code in "SVC"}
+        return kept | {"M": f"{fields.get('C', '')}, in words that are not kept: this client sees what is masked for others"}
 
     async def _masked(self, response: bytes, head: Entry | None) -> bytes:
         """The server's words about this request, without what must be withheld."""
@@ -373,7 +384,7 @@ class Answers:
     async def _server_notice(self, data: bytes) -> None:
         talk = self._talk
         answer = await self._masked(data, talk.replies.head)
-        fields = {code: value.decode("utf-8", "replace") for code, value in _core.decode_fields(answer)}
+        fields = self._kept(answer)
         talk.recorder.add(
             "notice",
             severity=fields.get("S", ""),

@@ -45,12 +45,20 @@ class CatalogUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A catalog as read. ``fingerprint`` is empty where something in it could not be read and is to be tried again."""
+    """A catalog as read. ``fingerprint`` is empty where something in it could not be read and is to be tried again. ``masked``: what
+    is masked by each set of rules that was asked for; those of the whole target at once, those of who is exempt from some when they come.
+    """
 
     schema: Schema
     catalog: Catalog
-    masked: MaskedColumns
+    masked: dict[tuple[MaskRule, ...], MaskedColumns]
     fingerprint: str
+
+    async def masked_by(self, rules: tuple[MaskRule, ...]) -> MaskedColumns:
+        """What is masked by these rules."""
+        if rules not in self.masked:
+            self.masked[rules] = await asyncio.to_thread(resolve, self.catalog, rules)
+        return self.masked[rules]
 
 
 class TargetCatalog:
@@ -79,17 +87,18 @@ class TargetCatalog:
         """The same, read again unless that was a moment ago. Raises ``CatalogUnavailable``."""
         return (await self._current(READ_AT_MOST_EVERY_S)).schema
 
-    async def masked(self, table_oids: set[int]) -> MaskedColumns:
-        """What is masked, having looked for these relations. Raises ``CatalogUnavailable``."""
-        held = await self._current(FRESH_S)
-        if not table_oids <= held.masked.known:
-            held = await self._current(READ_AT_MOST_EVERY_S)
-        return held.masked
+    async def masked(self, table_oids: set[int], rules: tuple[MaskRule, ...]) -> MaskedColumns:
+        """What is masked by these rules, which are the target's or some of them, having looked for these relations. Raises
+        ``CatalogUnavailable``."""
+        masked = await (await self._current(FRESH_S)).masked_by(rules)
+        if not table_oids <= masked.known:
+            masked = await (await self._current(READ_AT_MOST_EVERY_S)).masked_by(rules)
+        return masked
 
-    def masked_with(self, changes: Catalog) -> MaskedColumns:
+    def masked_with(self, changes: Catalog, rules: tuple[MaskRule, ...]) -> MaskedColumns:
         """What is masked for a transaction that has made these changes, by the last reading."""
         assert self._held is not None
-        return resolve(self._held.catalog.with_changes(changes), self._masking.rules)
+        return resolve(self._held.catalog.with_changes(changes), rules)
 
     def expire(self) -> None:
         """The target's schema may have changed: what was read, or is being read, does not hold any more."""
@@ -162,4 +171,4 @@ async def read_catalog(dialer: Dialer, database: str, rules: tuple[MaskRule, ...
 
 def _held(search_path: list[str], rows: Rows, rules: tuple[MaskRule, ...], fingerprint: str) -> Held:
     catalog = masking_catalog(rows) if any(rule.columns for rule in rules) else Catalog([])
-    return Held(schema_of(search_path, rows), catalog, resolve(catalog, rules), fingerprint if is_whole(rows) else "")
+    return Held(schema_of(search_path, rows), catalog, {rules: resolve(catalog, rules)}, fingerprint if is_whole(rows) else "")

@@ -13,7 +13,15 @@ from countersign.protocols.postgres import messages
 from countersign.protocols.postgres.access import AccessMode
 from countersign.protocols.postgres.codec import Asked, Cursors, Entry, Names, Portal, Prepared, Replies, Running
 from countersign.protocols.postgres.lineage import OutputReading, clean_outputs
-from countersign.protocols.postgres.masking import Catalog, MaskedColumns, OutputColumn, TargetMasking, names_column, plan_rows
+from countersign.protocols.postgres.masking import (
+    UNMASKED,
+    Catalog,
+    MaskedColumns,
+    OutputColumn,
+    TargetMasking,
+    names_column,
+    plan_rows,
+)
 from countersign.protocols.postgres.session.catalog import TargetCatalog
 from countersign.protocols.postgres.session.lanes import Lanes
 from countersign.protocols.postgres.session.target import TargetConnection
@@ -129,6 +137,10 @@ class Conversation:
         """Send whole messages to the client."""
         self.client.send(data)
 
+    def shows_originals(self, running: Running) -> bool:
+        """Whether the client sees more of this command's answer than is masked for others, so that none of it is kept (I5)."""
+        return self.surroundings.masking.leaves_out or running.unmasked
+
     def forward(self, data: bytes, entry: Entry) -> None:
         """Send a request to the target and expect its answer."""
         self.replies.ask(entry)
@@ -180,24 +192,31 @@ class Conversation:
 
     async def masked(self, table_oids: set[int]) -> MaskedColumns:
         """What is masked, as this session sees the catalog. Raises ``CatalogUnavailable``."""
-        catalog, changes = self.surroundings.catalog, self.changes
+        catalog, changes, rules = self.surroundings.catalog, self.changes, self.surroundings.masking.rules
         if changes is None:
-            return await catalog.masked(table_oids)
-        await catalog.masked(table_oids - {column.table_oid for column in changes.columns})
+            return await catalog.masked(table_oids, rules)
+        await catalog.masked(table_oids - {column.table_oid for column in changes.columns}, rules)
         if self.own is None or self.own[0] != catalog.generation:
-            self.own = (catalog.generation, catalog.masked_with(changes))
+            self.own = (catalog.generation, catalog.masked_with(changes, rules))
         return self.own[1]
 
     async def plan(
-        self, description: bytes, reading_of: str, *, binary: bool | None = None, ahead: tuple[str, int] = ("", 0)
+        self,
+        description: bytes,
+        reading_of: str,
+        *,
+        binary: bool | None = None,
+        ahead: tuple[str, int] = ("", 0),
+        unmasked: bool = False,
     ) -> Planned:
         """The plan for rows with this RowDescription. ``reading_of``: the statement they come from, '' where that is not known.
-        ``ahead``: the text that it stands in, and how many of its statements ran ahead of it."""
+        ``ahead``: the text that it stands in, and how many of its statements ran ahead of it. ``unmasked``: a reviewer has let the real values
+        be seen."""
         fields = _core.decode_row_description(description)
         columns = [
             OutputColumn(f[0].decode("utf-8", "replace"), f[1], f[2], f[3], f[6] == 1 if binary is None else binary) for f in fields
         ]
-        masking = self.surroundings.masking
+        masking = UNMASKED if unmasked else self.surroundings.masking
         masked = None
         reading: OutputReading | None = None
         if masking.has_columns:

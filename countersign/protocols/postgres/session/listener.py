@@ -23,7 +23,7 @@ from countersign.model.clock import Clock
 from countersign.protocols.postgres import errors, messages
 from countersign.protocols.postgres.authentication import server_end_point
 from countersign.protocols.postgres.errors import TargetRefused
-from countersign.protocols.postgres.masking import TargetMasking
+from countersign.protocols.postgres.masking import TargetMasks
 from countersign.protocols.postgres.replication import session_command
 from countersign.protocols.postgres.session.catalog import CatalogUnavailable, TargetCatalog
 from countersign.protocols.postgres.session.client import ALPN, Arrival, CancelAsked, Reception, Refused, ServerTls
@@ -100,9 +100,9 @@ class Arrivals:
 class PostgresListener:
     """Listens for one target. ``start`` answers the bound address."""
 
-    def __init__(self, settings: PostgresTarget, masking: TargetMasking, services: Services) -> None:
+    def __init__(self, settings: PostgresTarget, masks: TargetMasks, services: Services) -> None:
         self._settings = settings
-        self._masking = masking
+        self._masks = masks
         self._services = services
         self._reception = Reception(settings.target, services.keys, services.audit, _server_tls(settings), MESSAGE_LIMIT_BYTES)
         self._dialer = Dialer(settings.upstream)
@@ -201,7 +201,7 @@ class PostgresListener:
     async def _open_replication(self, session: Session, arrival: Arrival) -> Permit:
         """Replication reads everything, past every rule on statements and columns: a rule must allow the session itself."""
         gate, command = self._services.gate, session_command(arrival.request.user, arrival.request.replication)
-        if self._masking.rules:
+        if self._masks.of(session.identity).rules:
             text = "replication is refused on a target with mask rules: what it carries cannot be masked"
             answer: Permit | Denial = await gate.refuse(session, command, text)
         else:
@@ -260,11 +260,12 @@ class PostgresListener:
     def _surroundings(self, session: Session) -> Surroundings:
         services = self._services
         catalog, read_only = self._catalog(session.database), self._settings.read_only
-        return Surroundings(services.gate, self._masking, catalog, services.lanes, services.review_url, read_only)
+        masking = self._masks.of(session.identity)
+        return Surroundings(services.gate, masking, catalog, services.lanes, services.review_url, read_only)
 
     def _catalog(self, database: str) -> TargetCatalog:
         if database not in self._catalogs:
-            self._catalogs[database] = TargetCatalog(self._dialer, database, self._masking)
+            self._catalogs[database] = TargetCatalog(self._dialer, database, self._masks.whole)
         return self._catalogs[database]
 
     async def _cancel(self, asked: CancelAsked) -> None:

@@ -44,6 +44,9 @@ ROWS_ASKED = 1 << 20
 LONGEST_NAME = 63
 """Bytes of a name that the server tells apart (NAMEDATALEN - 1)."""
 
+UNMASKED_S = 900.0
+"""How long a portal gives real values that a reviewer has let be seen."""
+
 PREPARED_TEXT = b"SELECT statement FROM pg_catalog.pg_prepared_statements WHERE name OPERATOR(pg_catalog.=) $1"
 
 
@@ -221,6 +224,9 @@ class Requests:
         if portal is None:
             self._unknown_portal(raw, name)
             return
+        if portal.running.unmasked and time.monotonic() - portal.running.started_s > UNMASKED_S:
+            self._refuse_extended(Denial("", "the time in which real values could be read from this portal is over"))
+            return
         if problem := await self._transactions.ready_for(portal.running.command, is_bound=False):
             self._refuse_extended(Denial("", f"not run: {problem}"))
             return
@@ -392,6 +398,7 @@ class Requests:
         sql = command.text if readable else ""
         running = Running(permit, command, time.monotonic(), sql, uses(sql) if sql else (), schema_change=touches_schema(command))
         running.is_first_change = not self._talk.schema_changed
+        running.unmasked = command.asks_unmasked and bool(permit.review_id)
         if self._talk.surroundings.masking.has_columns and speaks_late(command):
             self._talk.late.update(set(self._topics(running)) - {NOTHING, ONLY_NAMES, NEW_CODE})
         self._transactions.spent(running)
@@ -544,21 +551,23 @@ class Requests:
             if answer[:1] != b"T":
                 await self._copy_refused(running, answer, is_simple=is_simple)
                 return False
-            planned = await talk.plan(answer, copy.rows_sql, binary=copy.format[0] == "binary")
+            binary, unmasked = copy.format[0] == "binary", running.unmasked
+            planned = await talk.plan(answer, copy.rows_sql, binary=binary, unmasked=unmasked)
             plan = planned.plan
             if copy.all_columns:
-                plan = await self._without_generated(answer, copy)
+                plan = await self._without_generated(answer, copy, unmasked=unmasked)
             talk.recorder.add("columns", names=planned.names, masked=planned.masked_by)
             running.copies.append((plan, copy.format))
         return True
 
-    async def _without_generated(self, description: bytes, copy: CopyOut) -> _core.RowPlan:
+    async def _without_generated(self, description: bytes, copy: CopyOut, *, unmasked: bool) -> _core.RowPlan:
         """COPY of a whole relation leaves its generated columns out."""
         talk = self._talk
         fields = _core.decode_row_description(description)
         masked = await talk.masked({field[1] for field in fields if field[1]})
         kept = [field for field in fields if (field[1], field[2]) not in masked.generated]
-        planned = await talk.plan(messages.row_description(kept), copy.rows_sql, binary=copy.format[0] == "binary")
+        binary = copy.format[0] == "binary"
+        planned = await talk.plan(messages.row_description(kept), copy.rows_sql, binary=binary, unmasked=unmasked)
         return planned.plan
 
     async def _describe_rows(self, sql: str, *, is_simple: bool) -> bytes:

@@ -73,8 +73,8 @@ class Steady:
         running.learning = None
         if running.command.statements[0].kind in OPENS:
             return  # which may have to be said again (``transactions``)
-        if _hangs_on_constants(running.command):
-            return
+        if _hangs_on_constants(running.command) or talk.shows_originals(running):
+            return  # the lane records the rows that it carries
         if talk.access.is_enforced and need_of(running.command) is not Need.READ_ONLY:
             return  # what goes by the lane must leave the access mode as it is
         standing = talk.surroundings.gate.standing(talk.session, running.command)
