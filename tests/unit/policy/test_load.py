@@ -92,6 +92,10 @@ def refused(load, tmp_path):
             "4: no target of mask rule 'm' labels a column 'pii' (hint: a target attaches them: columns: {pii: [public.customers.email]})",
         ),
         ("masking:\n  - name: m\n    detect:\n      - iban\n      - ibn\n", "5: 'detect' holds 'ibn' (hint: known: email, "),
+        (
+            "masking:\n  - name: m\n    detect: [presidio]\n",
+            "3: 'detect' holds 'presidio' (hint: names take milliseconds a value, so no rule",
+        ),
     ],
 )
 def test_each_problem_is_told_once_with_its_line(refused, text, told):
