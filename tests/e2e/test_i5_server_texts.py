@@ -47,6 +47,8 @@ DIALOGUES = {
     "a cast that looks for a relation with quotes": [
         'SELECT (\'"people"" \' || ssn || \' ""people"\')::regclass FROM people',
     ],
+    "a cast that parses a type": ["SELECT ssn::regtype FROM people"],
+    "a search for a type": ["SELECT to_regtype(ssn) FROM people"],
     "a cast that looks for a role": ["SELECT ('\"' || ssn || '\"')::regrole FROM people"],
     "a cast to a search": ["SELECT ('& ' || ssn)::tsquery FROM people"],
     "a setting": ["SELECT current_setting('a' || salary) FROM people"],

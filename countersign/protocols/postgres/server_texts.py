@@ -61,8 +61,9 @@ def _shown(fields: dict[str, bytes], speech: Speech, named: Collection[str]) -> 
     """The texts that may be shown, by their fields (manual, "Error and Notice Message Fields")."""
     if speech is Speech.PLAIN:
         return frozenset(fields)
-    if "P" in fields:
-        # A place in the client's own text: it was analysed and not run. What is run within a function has an internal place instead.
+    if "P" in fields and "W" not in fields:
+        # A place in the client's own text: it was analysed and not run. What is run within a function has an internal place instead, and
+        # a value that is itself parsed (``ssn::regtype``) a context.
         return EXPLAINS | {"M"}
     if fields.get("R") in SAYS_NOTHING_OF_ROWS or fields.get("M") in FIXED:
         return frozenset("M")

@@ -87,10 +87,18 @@ def _check_set_config(call: Any, found: Finding) -> None:
     found.settings[name.lower()] = None
     value = constant(call.args[1]) if len(call.args) > 1 else None
     why = setting_problem(name.lower(), [value.lower()] if value is not None else [])
+    if not why and len(call.args) > 1 and not _is_given(call.args[1]):
+        why = "the value comes from the target's data"
     if why:
         _called(found, Effect.ADMIN, f"calls set_config: {why}", opaque=False)
     else:
         found.effects.add(Effect.SESSION)
+
+
+def _is_given(node: Any) -> bool:
+    """Whether a value stands in the command itself, or is one of its parameters."""
+    kind, item = inner(node)
+    return kind in ("a_const", "param_ref") or (kind == "type_cast" and _is_given(item.arg))
 
 
 def setting_problem(name: str, values: list[str]) -> str:
