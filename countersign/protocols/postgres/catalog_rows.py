@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from countersign.protocols.postgres.functions import EXTENSION_FUNCTIONS, EXTENSIONS, HARMLESS
+from countersign.protocols.postgres.lineage import Code
 from countersign.protocols.postgres.masking import Catalog, CatalogColumn
 from countersign.protocols.postgres.schema import (
     FIRST_USER_OID,
@@ -93,16 +94,46 @@ def masking_catalog(rows: Rows) -> Catalog:
             CatalogColumn(oid, number, schema, relation, name, number in computed)
             for name, number in zip(json.loads(names), numbers, strict=True)
         ]
+    functions = _Functions(rows)
+    plain_types = _plain_types(rows)
     return Catalog(
         columns,
         list(rows["view_uses"]),
         list(rows["inherits"]),
-        _plain_types(rows),
+        plain_types,
         list(rows["masking_code"]),
         list(rows["masking_cascades"]),
         frozenset(row[0] for row in rows["masking_functions"]),
         frozenset(row[0] for row in rows["masking_types"]),
         bool(rows["masking_event_triggers"][0][0]),
+        definitions={owner: text or "" for _, owner, name, _, _, text in rows["rules"] if name == VIEW_RULE},
+        calling=_calling_views(rows, functions),
+        computed=[(row[2], row[4], row[5] or "") for row in rows["parts"] if row[0] in ("generated", "virtual")],
+        sequences=list(rows["masking_sequences"]),
+        code=_code(rows, functions, plain_types),
+    )
+
+
+def _calling_views(rows: Rows, functions: "_Functions") -> frozenset[int]:
+    """Views that depend on code which may read anything."""
+    calling = {oid for kind, oid in _uses(rows, functions) if kind == "rule"}
+    return frozenset(owner for oid, owner, name, _, _, _ in rows["rules"] if name == VIEW_RULE and oid in calling)
+
+
+def _code(rows: Rows, functions: "_Functions", plain_types: frozenset[str]) -> Code:
+    """What is not PostgreSQL's own, by schema and name: what may do anything, and what only computes."""
+    of_functions = {(row[1], row[2], functions.is_harmless(row[0])) for row in rows["functions"]}
+    of_operators = {(operator.schema, operator.name, operator.is_harmless) for operator in _operators(rows, functions)}
+
+    def named(found: Iterable[tuple[str, str, bool]], *, harmless: bool) -> frozenset[tuple[str, str]]:
+        return frozenset((schema, name) for schema, name, is_harmless in found if is_harmless is harmless)
+
+    return Code(
+        functions=named(of_functions, harmless=False),
+        harmless_functions=named(of_functions, harmless=True),
+        operators=named(of_operators, harmless=False),
+        harmless_operators=named(of_operators, harmless=True),
+        types=frozenset(row[2] for row in rows["types"] if row[3] in "edrmc") - plain_types,
     )
 
 

@@ -1,18 +1,18 @@
 """Which output columns are masked, and how. Pure.
 
 By origin: RowDescription names the table and attribute a column comes from, whatever the statement calls it. An output without
-an origin (an expression, an aggregate) is masked whole where its statement touches a masked relation, unless the inspector can say
-that no masked column is in it. What cannot be resolved is masked.
+an origin (an expression, an aggregate) is masked whole where its ``lineage`` says that it can reveal a masked column. What cannot be
+resolved is masked.
 """
 
 import fnmatch
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from countersign._core import Masker, RowPlan
 from countersign.masking import MaskRule
 from countersign.model import Identity
-from countersign.protocols.postgres.lineage import OutputReading
+from countersign.protocols.postgres.lineage import Code, Lineage, Relation, Reveals, World, by_name, expression, lineages
 
 DERIVED = "derived-from-masked"
 UNRESOLVED = "unresolved-origin"
@@ -22,6 +22,19 @@ FIRST_USER_OID = 16384
 
 SAMPLING_CATALOGS = frozenset({"pg_statistic", "pg_stats", "pg_statistic_ext_data", "pg_stats_ext", "pg_stats_ext_exprs"})
 """System relations that hold samples of users' data."""
+
+LARGE_OBJECTS = ("pg_largeobject", "data")
+TEXTS_OF_OTHERS = frozenset(
+    {
+        ("pg_stat_activity", "query"),
+        ("pg_stat_statements", "query"),
+        ("pg_prepared_statements", "statement"),
+        ("pg_cursors", "statement"),
+    }
+)
+"""Columns that hold statements of other sessions, or of others on a pooled one, with the values that they were given."""
+
+SEQUENCES = ("pg_sequences", "last_value")
 
 SELECT, DDL = "SELECT", "DDL"
 EVENTS = (SELECT, "INSERT", "UPDATE", "DELETE", "TRUNCATE", DDL)
@@ -58,18 +71,21 @@ class CatalogColumn:
     """Computed from others, so that COPY leaves it out."""
 
 
-@dataclass(frozen=True, slots=True)
+Masks = dict[tuple[int, int], tuple[str, str]]
+"""By (relation's OID, attribute): the name of a rule, and its operator."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class MaskedColumns:
     """What a target's catalog and the mask rules say together.
 
-    ``rules`` maps (table OID, attribute) to a rule's name and operator; ``known`` holds every relation that was looked at;
-    ``names`` maps the name of each relation that carries masked data to the names of its masked columns.
+    ``known`` holds every relation that was looked at; ``world`` says the same as ``rules`` by names, for lineage.
     """
 
     rules: Mapping[tuple[int, int], tuple[str, str]]
     known: frozenset[int]
     known_names: frozenset[str]
-    names: Mapping[str, frozenset[str]]
+    world: World
     generated: frozenset[tuple[int, int]] = frozenset()
     plain_types: frozenset[str] = frozenset()
     """Users' types, by name, to which a cast keeps the value: enumerations, domains, ranges and rows, where no cast function is
@@ -96,57 +112,56 @@ class Catalog:
     inherits: list[tuple[int, int]] = field(default_factory=list)
     """(child OID, parent OID)."""
     plain_types: frozenset[str] = frozenset()
-    code: list[tuple[int, str]] = field(default_factory=list)
+    code_of_relations: list[tuple[int, str]] = field(default_factory=list)
     """(relation's OID, event): code that is attached to the relation itself."""
     cascades: list[tuple[int, int, str, str]] = field(default_factory=list)
     """(referenced OID, referring OID, ON DELETE, ON UPDATE) of foreign keys; their actions as pg_constraint writes them."""
     own_functions: frozenset[str] = frozenset()
     checked_types: frozenset[str] = frozenset()
     has_event_triggers: bool = False
+    definitions: Mapping[int, str] = field(default_factory=dict)
+    """What views select, by their OIDs; '' where it could not be read."""
+    calling: frozenset[int] = frozenset()
+    """Views that call functions which may read anything."""
+    computed: list[tuple[int, str, str]] = field(default_factory=list)
+    """(relation's OID, generated column, its expression or '')."""
+    sequences: list[tuple[int, int, int]] = field(default_factory=list)
+    """(sequence's OID, relation's OID, attribute) of sequences that belong to a column."""
+    code: Code = field(default_factory=Code)
 
     def with_changes(self, changes: "Catalog") -> "Catalog":
         """What a transaction sees that has made these changes. Whatever was, stays beside it: a relation that is renamed or a column
         that is dropped goes on being masked as it was until the change is committed. Of ``changes``, ``plain_types`` are those that
-        are plain no more."""
+        are plain no more. A view that is another now is known by what it uses only."""
+        changed = {view for view, _, _ in changes.view_uses}
         return replace(
             self,
             columns=self.columns + changes.columns,
             view_uses=self.view_uses + changes.view_uses,
             inherits=self.inherits + changes.inherits,
             plain_types=self.plain_types - changes.plain_types,
+            definitions={view: text for view, text in self.definitions.items() if view not in changed},
+            code=self.code.joined(changes.code),
         )
 
 
 def resolve(catalog: Catalog, rules: Sequence[MaskRule]) -> MaskedColumns:
-    """Match the rules' columns, then carry them to partitions and to views, until nothing more is found."""
-    masked: dict[tuple[int, int], tuple[str, str]] = {}
+    """Match the rules' columns, then carry them to partitions, generated columns, sequences and views, until nothing more is found."""
     by_table: dict[int, list[CatalogColumn]] = {}
     for column in catalog.columns:
         by_table.setdefault(column.table_oid, []).append(column)
-        name = f"{column.schema}.{column.table}.{column.column}"
-        for rule in rules:
-            if any(fnmatch.fnmatchcase(name, pattern) for pattern in rule.columns):
-                masked.setdefault((column.table_oid, column.attribute), (rule.name, rule.operator_json))
-        if rules and column.table in SAMPLING_CATALOGS and column.table_oid < FIRST_USER_OID:
-            masked.setdefault((column.table_oid, column.attribute), (DERIVED, REDACT))
-    before = -1
-    while before != len(masked):
-        before = len(masked)
-        _carry_to_children(catalog, by_table, masked)
-        _carry_to_views(catalog, by_table, masked)
-    names: dict[str, set[str]] = {}
-    for column in catalog.columns:
-        if (column.table_oid, column.attribute) in masked:
-            names.setdefault(column.table, set()).add(column.column)
+    masked = _named_by_rules(catalog, rules)
+    if rules:
+        _carry(catalog, by_table, masked)
     called = {column.table_oid: column.table for column in catalog.columns}
     ways = _ways(catalog)
     show_rows = _reached({(oid, event) for oid, _ in masked for event in EVENTS}, ways)
-    run_code = _reached(set(catalog.code), ways)
+    run_code = _reached(set(catalog.code_of_relations), ways)
     return MaskedColumns(
         rules=masked,
         known=frozenset(by_table),
         known_names=frozenset(column.table for column in catalog.columns),
-        names={table: frozenset(columns) for table, columns in names.items()},
+        world=_world(catalog, by_table, masked),
         plain_types=catalog.plain_types,
         generated=frozenset((column.table_oid, column.attribute) for column in catalog.columns if column.generated),
         show_rows=frozenset((called[oid], event) for oid, event in show_rows if oid in called),
@@ -155,6 +170,49 @@ def resolve(catalog: Catalog, rules: Sequence[MaskRule]) -> MaskedColumns:
         checked_types=catalog.checked_types,
         has_event_triggers=catalog.has_event_triggers,
     )
+
+
+def _named_by_rules(catalog: Catalog, rules: Sequence[MaskRule]) -> Masks:
+    """The columns that rules name, and those of PostgreSQL's own that hold users' values."""
+    masked: Masks = {}
+    for column in catalog.columns:
+        place = (column.table_oid, column.attribute)
+        name = f"{column.schema}.{column.table}.{column.column}"
+        for rule in rules:
+            if any(fnmatch.fnmatchcase(name, pattern) for pattern in rule.columns):
+                masked.setdefault(place, (rule.name, rule.operator_json))
+        is_of_postgresql = column.table_oid < FIRST_USER_OID or column.table == "pg_stat_statements"
+        holds_values = column.table in SAMPLING_CATALOGS or (column.table, column.column) in TEXTS_OF_OTHERS
+        if rules and is_of_postgresql and holds_values:
+            masked.setdefault(place, (DERIVED, REDACT))
+    return masked
+
+
+def _world(catalog: Catalog, by_table: Mapping[int, list[CatalogColumn]], masked: Masks) -> World:
+    """What lineage asks. A relation that has changed within a transaction stands in it by each of its names."""
+    relations: dict[tuple[int, str, str], list[CatalogColumn]] = {}
+    for column in catalog.columns:
+        relations.setdefault((column.table_oid, column.schema, column.table), []).append(column)
+    hidden = {
+        (column.table, column.column) for oid, number in masked for column in by_table.get(oid, ()) if column.attribute == number
+    }
+    return World(
+        by_name(_relation(schema, table, columns, masked) for (_, schema, table), columns in relations.items()),
+        catalog.code,
+        catalog.plain_types,
+        hides_sequences=any((table, number) in masked for _, table, number in catalog.sequences),
+        hides_large_objects=LARGE_OBJECTS in hidden,
+    )
+
+
+def _relation(schema: str, table: str, columns: list[CatalogColumn], masked: Masks) -> Relation:
+    hidden = {column.column: masked[column.table_oid, column.attribute][0] for column in columns if _place(column) in masked}
+    derived = frozenset(column for column, rule in hidden.items() if rule == DERIVED)
+    return Relation(schema, table, tuple(dict.fromkeys(column.column for column in columns)), frozenset(hidden), derived)
+
+
+def _place(column: CatalogColumn) -> tuple[int, int]:
+    return (column.table_oid, column.attribute)
 
 
 def _ways(catalog: Catalog) -> dict[tuple[int, str], set[tuple[int, str]]]:
@@ -192,28 +250,101 @@ def _reached(start: set[tuple[int, str]], ways: Mapping[tuple[int, str], set[tup
     return found
 
 
-def _carry_to_children(
-    catalog: Catalog, by_table: Mapping[int, list[CatalogColumn]], masked: dict[tuple[int, int], tuple[str, str]]
-) -> None:
+# -- from column to column
+
+
+def _carry(catalog: Catalog, by_table: Mapping[int, list[CatalogColumn]], masked: Masks) -> None:
+    """Carry masks on until nothing more is found."""
+    users: dict[int, set[int]] = {}
+    for view, used, _ in catalog.view_uses:
+        users.setdefault(used, set()).add(view)
+    before = -1
+    while before != len(masked):
+        before = len(masked)
+        _carry_to_kin(catalog, by_table, masked)
+        _carry_to_sequences(catalog, by_table, masked)
+        world = _world(catalog, by_table, masked).exact()
+        _carry_to_computed(catalog, by_table, masked, world)
+        for view in catalog.calling.union(*(users.get(oid, ()) for oid in {oid for oid, _ in masked})):
+            _carry_to_view(catalog, by_table, masked, view, world)
+
+
+def _carry_to_kin(catalog: Catalog, by_table: Mapping[int, list[CatalogColumn]], masked: Masks) -> None:
+    """From a parent to its children and back: what is stored in the one is read from the other."""
     for child, parent in catalog.inherits:
-        inherited = {c.column: masked[parent, c.attribute] for c in by_table.get(parent, []) if (parent, c.attribute) in masked}
-        for column in by_table.get(child, []):
-            if column.column in inherited:
-                masked.setdefault((child, column.attribute), inherited[column.column])
+        for source, heir in ((parent, child), (child, parent)):
+            inherited = {c.column: masked[_place(c)] for c in by_table.get(source, ()) if _place(c) in masked}
+            for column in by_table.get(heir, ()):
+                if column.column in inherited:
+                    masked.setdefault(_place(column), inherited[column.column])
 
 
-def _carry_to_views(
-    catalog: Catalog, by_table: Mapping[int, list[CatalogColumn]], masked: dict[tuple[int, int], tuple[str, str]]
-) -> None:
-    """A view that uses a masked column is masked: a column of the same name by the same rule, every other one whole, for the
-    catalog does not say which of them the masked one went into."""
-    for view, used, attribute in catalog.view_uses:
-        sources = {a: rule for (table, a), rule in masked.items() if table == used and attribute in (0, a)}
-        if not sources:
+def _carry_to_sequences(catalog: Catalog, by_table: Mapping[int, list[CatalogColumn]], masked: Masks) -> None:
+    """The sequence of a masked column tells its last value."""
+    owned = [sequence for sequence, table, number in catalog.sequences if (table, number) in masked]
+    for sequence in owned:
+        masked.update({_place(column): (DERIVED, REDACT) for column in by_table.get(sequence, ()) if _place(column) not in masked})
+    for column in catalog.columns if owned else ():
+        if (column.table, column.column) == SEQUENCES and column.table_oid < FIRST_USER_OID:
+            masked.setdefault(_place(column), (DERIVED, REDACT))
+
+
+def _carry_to_computed(catalog: Catalog, by_table: Mapping[int, list[CatalogColumn]], masked: Masks, world: World) -> None:
+    """Generated columns."""
+    for table, name, text in catalog.computed:
+        column = next((column for column in by_table.get(table, ()) if column.column == name), None)
+        if column is None or _place(column) in masked or not any(_place(other) in masked for other in by_table[table]):
             continue
-        named = {c.column: sources[c.attribute] for c in by_table.get(used, []) if c.attribute in sources}
-        for column in by_table.get(view, []):
-            masked.setdefault((view, column.attribute), named.get(column.column, (DERIVED, REDACT)))
+        if not text or not expression(text, column.schema, column.table, world).is_nothing:
+            masked[_place(column)] = (DERIVED, REDACT)
+
+
+def _carry_to_view(catalog: Catalog, by_table: Mapping[int, list[CatalogColumn]], masked: Masks, view: int, world: World) -> None:
+    """A view's column that is a masked one as it stands is masked by the same rule; one that can reveal a masked one otherwise is
+    masked whole. So is every column of a view that cannot be read, where it uses a masked one."""
+    columns = by_table.get(view, [])
+    found = _outputs(catalog.definitions.get(view, ""), len(columns), world)
+    if found is None:
+        _carry_to_unread_view(catalog, by_table, masked, view)
+        return
+    rules = {
+        f"{c.schema}.{c.table}.{c.column}": masked[_place(c)]
+        for used in _used_by(catalog, view)
+        for c in by_table.get(used, ())
+        if _place(c) in masked
+    }
+    for column, reveals in zip(columns, found, strict=True):
+        if not reveals.is_nothing:
+            masked.setdefault(_place(column), _rule_of(reveals, rules))
+
+
+def _used_by(catalog: Catalog, view: int) -> Iterable[int]:
+    return {used for user, used, _ in catalog.view_uses if user == view}
+
+
+def _rule_of(reveals: Reveals, rules: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
+    (name, *others) = sorted(reveals.columns) or [""]
+    is_same = reveals.is_plain and not others and not reveals.unknown
+    return rules.get(name, (DERIVED, REDACT)) if is_same else (DERIVED, REDACT)
+
+
+def _outputs(definition: str, width: int, world: World) -> list[Reveals] | None:
+    """What each column of a view reveals; None where it cannot be read."""
+    read = lineages(definition, world) if definition else ()
+    if len(read) != 1 or read[0].row is None or not read[0].row.is_fixed or len(read[0].row.head) != width:
+        return None
+    return [reveals for _, reveals in read[0].row.head]
+
+
+def _carry_to_unread_view(catalog: Catalog, by_table: Mapping[int, list[CatalogColumn]], masked: Masks, view: int) -> None:
+    uses = [(used, attribute) for user, used, attribute in catalog.view_uses if user == view]
+    named: dict[str, tuple[str, str]] = {}
+    for used, attribute in uses:
+        named |= {
+            c.column: masked[_place(c)] for c in by_table.get(used, ()) if attribute in (0, c.attribute) and _place(c) in masked
+        }
+    for column in by_table.get(view, ()) if named or view in catalog.calling else ():
+        masked.setdefault(_place(column), named.get(column.column, (DERIVED, REDACT)))
 
 
 def names_column(rules: Sequence[MaskRule], column: str) -> bool:
@@ -272,74 +403,74 @@ def prepare(rules: Sequence[MaskRule], hash_key: bytes) -> TargetMasking:
     return TargetMasking(tuple(rules), Masker(detect, hash_key))
 
 
+@dataclass(frozen=True, slots=True)
+class Masking:
+    """How one output is masked: by which rule, with which operator; ``why`` it cannot be resolved, where that is the reason."""
+
+    rule: str
+    operator: str
+    why: str = ""
+
+
 def plan_rows(
     columns: Sequence[OutputColumn],
     masking: TargetMasking,
     masked: MaskedColumns | None,
-    reading: OutputReading | None,
+    lineage: Lineage | None,
     fresh: Collection[str] = (),
-) -> tuple[RowPlan, list[str]]:
-    """The engine's plan for rows of this shape, and for each column the rule that masks it (or '').
+) -> tuple[RowPlan, list[Masking | None]]:
+    """The engine's plan for rows of this shape, and for each column how it is masked, None where it is not.
 
-    ``reading`` is the inspector's word on the statement; None where it has none, which taints the outputs. ``fresh``: tables that are too
-    new for the catalog and known to hold nothing masked.
+    ``lineage`` is that of the statement that the rows come from; None where it is not known, so that what has no origin is masked.
+    ``fresh``: tables that are too new for the catalog and known to hold nothing masked.
     """
     plan: list[tuple[str, str, bool, str, str]] = []
+    found = []
     for index, column in enumerate(columns):
-        rule = _rule_for(column, index, len(columns), masked, reading, fresh) if masking.has_columns else None
+        how = _masking_of(column, index, len(columns), masked, lineage, fresh) if masking.has_columns else None
         kind = KINDS.get(column.type_oid, "other")
-        if rule is not None:
-            plan.append(("mask", kind, column.binary, *rule))
+        if how is not None:
+            plan.append(("mask", kind, column.binary, how.rule, how.operator))
         else:
             plan.append(("detect" if masking.detects else "pass", kind, column.binary, "", REDACT))
-    return RowPlan(plan, masking.masker), [entry[3] if entry[0] == "mask" else "" for entry in plan]
+        found.append(how)
+    return RowPlan(plan, masking.masker), found
 
 
-def _rule_for(
+def _masking_of(
     column: OutputColumn,
     index: int,
     width: int,
     masked: MaskedColumns | None,
-    reading: OutputReading | None,
+    lineage: Lineage | None,
     fresh: Collection[str],
-) -> tuple[str, str] | None:
+) -> Masking | None:
     if masked is None:
-        return (UNRESOLVED, REDACT)
-    if column.table_oid:
-        if column.table_oid not in masked.known and column.table_oid >= FIRST_USER_OID:
-            return None if reading is not None and _reads_fresh(reading, masked, fresh) else (UNRESOLVED, REDACT)
-        if column.attribute <= 0 and any(table == column.table_oid for table, _ in masked.rules):
-            return (DERIVED, REDACT)  # a whole-row reference has an origin table and attribute 0
-        return masked.rules.get((column.table_oid, column.attribute))
-    if not is_tainted(masked, reading) or _is_clean(index, width, masked, reading):
+        return Masking(UNRESOLVED, REDACT, "the target's catalog is not known")
+    if not column.table_oid:
+        return _by_lineage(index, width, lineage)
+    if column.table_oid not in masked.known:
+        if lineage is not None and _reads_fresh(lineage, masked, fresh):
+            return None
+        return Masking(UNRESOLVED, REDACT, "its table is not in the target's catalog")
+    if column.attribute <= 0 and any(table == column.table_oid for table, _ in masked.rules):
+        return Masking(DERIVED, REDACT)  # a whole-row reference has an origin table and attribute 0
+    rule = masked.rules.get((column.table_oid, column.attribute))
+    if rule is not None:
+        return Masking(*rule)
+    # What RETURNING gives of a column is what has just been put there.
+    return _by_lineage(index, width, lineage) if lineage is not None and lineage.moves else None
+
+
+def _by_lineage(index: int, width: int, lineage: Lineage | None) -> Masking | None:
+    if lineage is None:
+        return Masking(UNRESOLVED, REDACT, "it is not known which statement it comes from")
+    reveals = lineage.reveals(index, width)
+    if reveals.is_nothing:
         return None
-    return (DERIVED, REDACT)
+    return Masking(DERIVED, REDACT) if reveals.columns else Masking(UNRESOLVED, REDACT, min(reveals.unknown))
 
 
-def _reads_fresh(reading: OutputReading, masked: MaskedColumns, fresh: Collection[str]) -> bool:
+def _reads_fresh(lineage: Lineage, masked: MaskedColumns, fresh: Collection[str]) -> bool:
     """Whether a relation that the catalog does not know can only be one of the fresh ones."""
-    names = {relation.rsplit(".", 1)[-1] for relation in reading.relations}
-    return not names.isdisjoint(fresh) and names <= masked.known_names.union(fresh)
-
-
-def is_tainted(masked: MaskedColumns, reading: OutputReading | None) -> bool:
-    """True unless every relation that the statement reads is known to carry nothing masked."""
-    if reading is None or not reading.types <= masked.plain_types:
-        return True
-    names = {relation.rsplit(".", 1)[-1] for relation in reading.relations}
-    system = {name for name in names if name.startswith("pg_") and name not in SAMPLING_CATALOGS}
-    return not names <= (masked.known_names | system) or not names.isdisjoint(masked.names)
-
-
-def _is_clean(index: int, width: int, masked: MaskedColumns, reading: OutputReading | None) -> bool:
-    if (
-        reading is None
-        or not reading.types <= masked.plain_types
-        or not reading.is_simple
-        or reading.outputs is None
-        or len(reading.outputs) != width
-    ):
-        return False
-    used = reading.outputs[index]
-    relations = {relation.rsplit(".", 1)[-1] for relation in reading.relations}
-    return used is not None and all(used.isdisjoint(masked.names.get(relation, ())) for relation in relations)
+    return not lineage.relations.isdisjoint(fresh) and lineage.relations <= masked.known_names.union(fresh)

@@ -137,6 +137,7 @@ class Answers:
         running = self._current()
         ahead = (running.sql, head.statement_index) if head.asked is Asked.QUERY and running.is_first_change else ("", 0)
         planned = await talk.plan(data, self._rows_come_from(head, running), ahead=ahead, unmasked=running.unmasked)
+        talk.tell_unresolved(running.sql, planned)
         talk.recorder.add("columns", names=planned.names, masked=planned.masked_by)
         running.count_hits(running.plan)
         running.plan = planned.plan

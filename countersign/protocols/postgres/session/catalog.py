@@ -14,7 +14,14 @@ from countersign.protocols.postgres.catalog_rows import Rows, is_whole, masking_
 from countersign.protocols.postgres.errors import TargetRefused
 from countersign.protocols.postgres.masking import Catalog, MaskedColumns, TargetMasking, resolve
 from countersign.protocols.postgres.schema import Schema
-from countersign.protocols.postgres.session.code_queries import CASCADES, CHECKED_TYPES, CODE, EVENT_TRIGGERS, OWN_FUNCTIONS
+from countersign.protocols.postgres.session.code_queries import (
+    CASCADES,
+    CHECKED_TYPES,
+    CODE,
+    EVENT_TRIGGERS,
+    OWN_FUNCTIONS,
+    OWNED_SEQUENCES,
+)
 from countersign.protocols.postgres.session.inquiry import InquiryFailed, fetch, hang_up
 from countersign.protocols.postgres.session.target import Dialer
 
@@ -24,6 +31,7 @@ FOR_MASKING = {
     "masking_functions": OWN_FUNCTIONS,
     "masking_types": CHECKED_TYPES,
     "masking_event_triggers": EVENT_TRIGGERS,
+    "masking_sequences": OWNED_SEQUENCES,
 }
 SETTINGS = {"application_name": "countersign catalog", "client_encoding": "UTF8"}
 

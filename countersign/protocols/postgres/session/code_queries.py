@@ -69,3 +69,11 @@ CHECKED_TYPES = """
     WHERE c.contypid <> 0
 """
 EVENT_TRIGGERS = "SELECT EXISTS (SELECT FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D')"
+OWNED_SEQUENCES = """
+    SELECT d.objid, d.refobjid, d.refobjsubid
+    FROM pg_catalog.pg_depend d
+    JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S'
+    WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+      AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')
+"""
+"""Sequences of serial and identity columns."""

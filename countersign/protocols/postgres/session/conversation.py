@@ -12,7 +12,7 @@ from countersign.model import Review, Session
 from countersign.protocols.postgres import messages
 from countersign.protocols.postgres.access import AccessMode
 from countersign.protocols.postgres.codec import Asked, Cursors, Entry, Names, Portal, Prepared, Replies, Running
-from countersign.protocols.postgres.lineage import OutputReading, clean_outputs
+from countersign.protocols.postgres.lineage import Lineage, lineages
 from countersign.protocols.postgres.masking import (
     UNMASKED,
     Catalog,
@@ -30,6 +30,7 @@ from countersign.protocols.wire import Wire
 from countersign.recording import Recorder
 
 ROWS_RECORDED = 200
+SHAPES_TOLD = 1024
 OUR_ROWS = _core.RowPlan([("pass", "text", False, "", '{"redact":{}}')], None)
 """Of the gateway's own queries, which have one column each."""
 
@@ -55,6 +56,8 @@ class Planned:
     names: list[str]
     masked_by: list[str]
     columns: list[OutputColumn]
+    unresolved: list[tuple[str, str]]
+    """The columns that are masked only because they cannot be resolved, and why."""
 
 
 class SessionHold:
@@ -130,6 +133,8 @@ class Conversation:
     """What this transaction has done to the catalog, as far as it is known."""
     own: tuple[int, MaskedColumns] | None = None
     """What is masked in the eyes of this transaction, and the generation of the target's catalog that this was made of."""
+    told: set[bytes] = field(default_factory=set)
+    """The shapes of statements of which the client knows that they hold what cannot be resolved."""
     failure: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     """Ends with an error that came up outside of the two loops."""
 
@@ -218,13 +223,30 @@ class Conversation:
         ]
         masking = UNMASKED if unmasked else self.surroundings.masking
         masked = None
-        reading: OutputReading | None = None
+        lineage: Lineage | None = None
+        fresh: frozenset[str] = frozenset()
         if masking.has_columns:
             masked = await self.masked({column.table_oid for column in columns if column.table_oid})
-            reading = next(iter(clean_outputs(reading_of)), None) if reading_of else None
-        fresh = self._fresh(*ahead, masked) if masked is not None and ahead[1] else ()
-        plan, masked_by = plan_rows(columns, masking, masked, reading, fresh)
-        return Planned(plan, [column.name for column in columns], masked_by, columns)
+            fresh = self._fresh(*ahead, masked) if ahead[1] else fresh
+            read = lineages(reading_of, masked.world.with_fresh(fresh)) if reading_of else ()
+            lineage = read[0] if len(read) == 1 else None
+        plan, how = plan_rows(columns, masking, masked, lineage, fresh)
+        names = [column.name for column in columns]
+        unresolved = [(name, one.why) for name, one in zip(names, how, strict=True) if one is not None and one.why]
+        return Planned(plan, names, [one.rule if one is not None else "" for one in how], columns, unresolved)
+
+    def tell_unresolved(self, sql: str, planned: Planned) -> None:
+        """Say once for each shape of a statement which columns are masked only because nobody can say what is in them."""
+        key = _core.shape_key(sql.encode(), False)
+        if not planned.unresolved or key in self.told:
+            return
+        if len(self.told) >= SHAPES_TOLD:
+            self.told.clear()
+        self.told.add(key)
+        for name, why in planned.unresolved:
+            text = f'the column "{name}" is masked: {why}'
+            self.recorder.add("notice", severity="NOTICE", code="00000", message=text, detail="", hint="")
+            self.to_client(messages.notice_response(text, hint="What cannot be told apart from masked data is masked."))
 
     def _fresh(self, sql: str, before: int, masked: MaskedColumns) -> frozenset[str]:
         """The tables of the same message that the catalog cannot show yet, and that no mask rule can mean."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+from countersign.protocols.postgres.lineage import Code
 from countersign.protocols.postgres.masking import Catalog, CatalogColumn
 
 OWN_COLUMNS = b"""
@@ -32,17 +33,33 @@ OWN_CASTS = b"""
     JOIN pg_catalog.pg_cast c ON t.oid OPERATOR(pg_catalog.=) c.castsource OR t.oid OPERATOR(pg_catalog.=) c.casttarget
     WHERE pg_catalog.age(c.xmin) OPERATOR(pg_catalog.<=) 0
 """
-OWN_CHANGES = (OWN_COLUMNS, OWN_VIEW_USES, OWN_INHERITS, OWN_CASTS)
+OWN_FUNCTIONS = b"""
+    SELECT pg_catalog.json_build_array(n.nspname, p.proname)
+    FROM pg_catalog.pg_proc p
+    JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+    WHERE pg_catalog.age(p.xmin) OPERATOR(pg_catalog.<=) 0
+"""
+OWN_OPERATORS = b"""
+    SELECT pg_catalog.json_build_array(n.nspname, o.oprname)
+    FROM pg_catalog.pg_operator o
+    JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace
+    WHERE pg_catalog.age(o.xmin) OPERATOR(pg_catalog.<=) 0
+"""
+OWN_CHANGES = (OWN_COLUMNS, OWN_VIEW_USES, OWN_INHERITS, OWN_CASTS, OWN_FUNCTIONS, OWN_OPERATORS)
 """What a transaction has made and only it can see: rows as young as itself. They are asked for on the client's connection, so that no
 name in them is looked up along a search_path of the client's making."""
 
 
 def read_changes(answers: Sequence[Sequence[bytes]]) -> Catalog:
-    """What the four ``OWN_CHANGES`` answered. Raises ``ValueError``."""
-    columns, uses, inherits, types = ([json.loads(row) for row in rows] for rows in answers)
+    """What the ``OWN_CHANGES`` answered. Raises ``ValueError``."""
+    columns, uses, inherits, types, functions, operators = ([json.loads(row) for row in rows] for rows in answers)
     return Catalog(
         [CatalogColumn(int(oid), int(number), *names) for oid, number, *names in columns],
         [(int(view), int(used), int(attribute)) for view, used, attribute in uses],
         [(int(child), int(parent)) for child, parent in inherits],
         frozenset(name for (name,) in types),
+        code=Code(
+            functions=frozenset((schema, name) for schema, name in functions),
+            operators=frozenset((schema, name) for schema, name in operators),
+        ),
     )

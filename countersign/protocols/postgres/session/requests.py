@@ -553,6 +553,7 @@ class Requests:
                 return False
             binary, unmasked = copy.format[0] == "binary", running.unmasked
             planned = await talk.plan(answer, copy.rows_sql, binary=binary, unmasked=unmasked)
+            talk.tell_unresolved(running.sql, planned)
             plan = planned.plan
             if copy.all_columns:
                 plan = await self._without_generated(answer, copy, unmasked=unmasked)

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from countersign.model import Effect
 from countersign.protocols.postgres.inspector import inspect_sql
 from countersign.protocols.postgres.inspector.commands import COMMANDS, NO_COMMANDS, READ_ELSEWHERE
-from countersign.protocols.postgres.lineage import clean_outputs
 from countersign.protocols.postgres.schema import Schema
 
 READS = """
@@ -117,7 +116,6 @@ def test_i3_what_is_too_deep_too_long_or_holds_nul_is_unknown(sql):
 @given(st.text(max_size=200))
 def test_i3_any_text_gives_a_reading(sql):
     assert inspect_sql(sql).effects
-    clean_outputs(sql)
 
 
 def test_a_summary_says_what_a_hurried_reviewer_must_not_miss():
@@ -129,34 +127,6 @@ def test_a_summary_says_what_a_hurried_reviewer_must_not_miss():
 def test_a_cte_hides_a_table_of_its_name_only_where_it_is_visible():
     sql = "SELECT * FROM customers, (WITH customers AS (SELECT 1) SELECT * FROM customers) x"
     assert inspect_sql(sql).statements[0].reads == ("customers",)
-    assert clean_outputs(sql)[0].relations == {"customers"}
-
-
-@pytest.mark.parametrize(
-    ("sql", "outputs"),
-    [
-        ("SELECT count(*), count(ssn), ssn IS NULL, upper(name), 1 FROM c", [set(), set(), set(), {"name"}, set()]),
-        ("SELECT c, row_to_json(c), c.ssn || '', (SELECT 1) FROM c", [None, None, {"ssn"}, None]),
-        ("SELECT text(x), x.name FROM c x", [None, {"name"}]),
-    ],
-)
-def test_what_an_output_can_reveal(sql, outputs):
-    found = clean_outputs(sql)[0].outputs
-    assert [None if output is None else set(output) for output in found] == outputs
-
-
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "SELECT a FROM c AS c(a)",
-        "SELECT x FROM (SELECT ssn x FROM c) s",
-        "WITH w AS (SELECT 1) SELECT 1 FROM w",
-        "SELECT 1 UNION SELECT 2",
-        "SELECT f FROM unnest(ARRAY[1]) f",
-    ],
-)
-def test_nothing_is_said_of_outputs_that_renaming_may_hide(sql):
-    assert clean_outputs(sql)[0].outputs is None
 
 
 def only(sql):
