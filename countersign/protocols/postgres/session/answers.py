@@ -16,6 +16,9 @@ from countersign.protocols.postgres.session.requests import Requests
 from countersign.protocols.postgres.session.steady import Steady
 from countersign.protocols.postgres.speech import Speech
 
+LOREAD = 954
+"""The OID of the function that reads large objects (``pg_proc.dat``)."""
+
 
 class Answers:
     """Handles what the target sends."""
@@ -68,7 +71,7 @@ class Answers:
             case "Z":
                 await self._ready(data)
             case "V":
-                self._function_result(data)
+                await self._function_result(data)
             case "G":
                 self._copy_in(data)
             case "H":
@@ -250,15 +253,17 @@ class Answers:
             case _:
                 return
 
-    def _function_result(self, data: bytes) -> None:
-        """A function by OID: a built-in one's value passes the detectors; what another would show cannot be known and is withheld."""
+    async def _function_result(self, data: bytes) -> None:
+        """A function by OID: a built-in one's value passes the detectors; what another would show cannot be known and is withheld, and
+        so is a piece of a large object where a rule masks them."""
         talk = self._talk
         head = talk.replies.head
         if head is None or head.asked is not Asked.CALL:
             raise ProtocolViolation("unexpected FunctionCallResponse from the target")
         value = _core.decode_function_result(data)
         masking = talk.surroundings.masking
-        if value is not None and masking.has_columns and head.function_oid >= FIRST_USER_OID:
+        hidden = (await talk.masked(set())).world.hides_large_objects if masking.has_columns else False
+        if masking.has_columns and (head.function_oid >= FIRST_USER_OID or (hidden and head.function_oid == LOREAD)):
             value = None
         elif value is not None and masking.masker is not None and len(value) > 8:
             value = masking.masker.mask_text(value)[0]

@@ -441,7 +441,7 @@ class Requests:
             return self._talk.cursors.get(use.name) or (portal.query if portal is not None else "")
         if use.verb is Verb.EXECUTE:
             known = self._known(use.name.encode())
-            return known.query if known is not None else ""
+            return known.query if known is not None and use.effects <= {Effect.READ, Effect.SESSION} else ""
         return sql
 
     def topics_of(self, entry: Entry) -> tuple[Topic | None, ...]:
