@@ -254,7 +254,7 @@ def two(request):
         links = [psycopg.connect(server.uri, options=f"-c search_path={schema}") for schema in ("one", "other")]
         for link in links:
             link.read_only = True
-        yield links, held.masked
+        yield links, held.masked[RULES]
         for link in links:
             link.close()
 
