@@ -19,14 +19,13 @@ from dataclasses import dataclass
 
 from quality import corpus, engines
 from quality.corpus import Item
+from quality.identifiers import IDENTIFIERS
 from quality.scoring import Score, Scores, score
 
 AIM_PRECISION, AIM_RECALL = 0.99, 0.97
 THRESHOLDS = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0)
-CHECKSUM_BACKED = frozenset(
-    "payment_card iban de_tax_id fr_nir es_dni es_nie it_codice_fiscale nl_bsn be_rrn pl_pesel se_personnummer no_fodselsnummer fi_hetu pt_nif ro_cnp bg_egn cz_rodne_cislo ch_ahv hr_oib ee_isikukood "
-    "uk_nhs br_cpf br_cnpj cl_rut mx_curp ca_sin cn_resident_id kr_rrn tw_id in_aadhaar za_id tr_tckn il_id au_tfn au_medicare th_id sg_nric aba_routing passport_mrz bitcoin ethereum".split()
-)
+WITHOUT_CHECKSUM = frozenset({"us_ssn", "us_itin", "uk_nino", "uk_driving_licence", "in_pan", "my_nric", "dk_cpr"})
+CHECKSUM_BACKED = {one.kind for one in IDENTIFIERS} - WITHOUT_CHECKSUM | {"payment_card", "iban", "bitcoin", "ethereum"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,22 @@ from quality.scoring import Hit
 
 REDACT = '{"redact":{}}'
 
-# What the core's detectors are called where the corpus calls it otherwise.
-KIND_OF_DETECTOR: dict[str, str] = {}
+# The core's detectors that the corpus calls otherwise.
+KIND_OF_DETECTOR = {
+    "uk_nhs_number": "uk_nhs",
+    "be_national_number": "be_rrn",
+    "baltic_personal_code": "ee_isikukood",
+    "cz_sk_birth_number": "cz_rodne_cislo",
+    "tr_kimlik": "tr_tckn",
+}
 
 # Presidio's names. What it finds beside these is of no kind that the corpus has.
 KIND_OF_ENTITY = {
     "EMAIL_ADDRESS": "email", "CREDIT_CARD": "payment_card", "IBAN_CODE": "iban", "PHONE_NUMBER": "phone", "ZA_MOBILE_NUMBER": "phone", "ZA_TELEPHONE_NUMBER": "phone", "MAC_ADDRESS": "mac",
     "US_SSN": "us_ssn", "US_ITIN": "us_itin", "DE_TAX_ID": "de_tax_id", "ES_NIF": "es_dni", "ES_NIE": "es_nie", "IT_FISCAL_CODE": "it_codice_fiscale", "PL_PESEL": "pl_pesel",
     "SE_PERSONNUMMER": "se_personnummer", "FI_PERSONAL_IDENTITY_CODE": "fi_hetu", "UK_NHS": "uk_nhs", "UK_NINO": "uk_nino", "UK_DRIVING_LICENCE": "uk_driving_licence", "CA_SIN": "ca_sin",
-    "KR_RRN": "kr_rrn", "IN_AADHAAR": "in_aadhaar", "ZA_ID_NUMBER": "za_id", "TR_NATIONAL_ID": "tr_tckn", "AU_TFN": "au_tfn", "AU_MEDICARE": "au_medicare", "TH_TNIN": "th_id", "SG_NRIC_FIN": "sg_nric",
+    "KR_RRN": "kr_rrn", "IN_AADHAAR": "in_aadhaar",
+    "IN_PAN": "in_pan", "ZA_ID_NUMBER": "za_id", "TR_NATIONAL_ID": "tr_tckn", "AU_TFN": "au_tfn", "AU_MEDICARE": "au_medicare", "TH_TNIN": "th_id", "SG_NRIC_FIN": "sg_nric",
     "ABA_ROUTING_NUMBER": "aba_routing", "CRYPTO": "bitcoin", "LOCATION": "street_address", "DATE_TIME": "date_of_birth", "PERSON": "person",
 }  # fmt: skip
 
@@ -54,7 +61,14 @@ def _core_hits(masker: Masker, item: Item) -> Iterator[Hit]:
     text = item.text.encode()
     for name, start, end in masker.explain(text):
         before = len(text[:start].decode())
-        yield Hit(KIND_OF_DETECTOR.get(name, name), before, before + len(text[start:end].decode(errors="replace")))
+        found = text[start:end].decode(errors="replace")
+        yield Hit(_kind_of_detector(name, found), before, before + len(found))
+
+
+def _kind_of_detector(name: str, text: str) -> str:
+    if name == "es_dni" and text[0] in "XYZxyz":
+        return "es_nie"
+    return KIND_OF_DETECTOR.get(name, name)
 
 
 class Presidio:

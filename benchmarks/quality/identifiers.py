@@ -391,6 +391,156 @@ def _passport_mrz(rng: Random) -> tuple[str, ...]:
     return line, f"P<{country}{name.ljust(39, '<')}\n{line}"
 
 
+# -- and some more
+def _ar_cuit(rng: Random) -> tuple[str, ...]:
+    def make(rng: Random) -> str | None:
+        body = rng.choice(("20", "23", "24", "27", "30")) + digits(rng, 8)
+        check = -checksums.weighted(body, (5, 4, 3, 2, 7, 6, 5, 4, 3, 2)) % 11
+        return None if check == 10 else f"{body}{check}"
+
+    number = _until(rng, make)
+    return f"{number[:2]}-{number[2:10]}-{number[10]}", number
+
+
+def _co_nit(rng: Random) -> tuple[str, ...]:
+    body = digits(rng, 9, "89")
+    rest = checksums.weighted(body, (41, 37, 29, 23, 19, 17, 13, 7, 3)) % 11
+    check = rest if rest < 2 else 11 - rest
+    return f"{_grouped(body, 3, 3, by='.')}-{check}", f"{body}-{check}"
+
+
+def _ec_cedula(rng: Random) -> tuple[str, ...]:
+    return (_luhn(f"{rng.randrange(1, 25):02d}{digits(rng, 7, '012345')}"),)
+
+
+def _do_cedula(rng: Random) -> tuple[str, ...]:
+    number = _luhn(f"{rng.randrange(1, 120):03d}{digits(rng, 7)}")
+    return f"{number[:3]}-{number[3:10]}-{number[10]}", number
+
+
+def _in_pan(rng: Random) -> tuple[str, ...]:
+    letters = "".join(rng.choices(string.ascii_uppercase, k=3))
+    return (
+        f"{letters}{rng.choice('PCHFT')}{rng.choice(string.ascii_uppercase)}{digits(rng, 4)}{rng.choice(string.ascii_uppercase)}",
+    )
+
+
+def _hk_id(rng: Random) -> tuple[str, ...]:
+    """A single letter counts as if a space, worth 36, stood ahead of it."""
+    letter, body = rng.choice(string.ascii_uppercase), digits(rng, 6)
+    rest = -(36 * 9 + (ord(letter) - ord("A") + 10) * 8 + checksums.weighted(body, range(7, 1, -1))) % 11
+    check = "A" if rest == 10 else str(rest)
+    return f"{letter}{body}({check})", f"{letter}{body}{check}"
+
+
+def _jp_my_number(rng: Random) -> tuple[str, ...]:
+    body = digits(rng, 11)
+    rest = checksums.weighted(body, (6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2)) % 11
+    number = f"{body}{0 if rest < 2 else 11 - rest}"
+    return number, _grouped(number, 4, 4)
+
+
+def _my_nric(rng: Random) -> tuple[str, ...]:
+    number = f"{birth(rng):%y%m%d}-{rng.randrange(1, 17):02d}-{digits(rng, 4)}"
+    return number, number.replace("-", "")
+
+
+def _ru_inn(rng: Random) -> tuple[str, ...]:
+    """Of a person: twelve digits, two of which check."""
+    number = f"{rng.randrange(1, 93):02d}{digits(rng, 8)}"
+    for weights in ((7, 2, 4, 10, 3, 5, 9, 4, 6, 8), (3, 7, 2, 4, 10, 3, 5, 9, 4, 6, 8)):
+        number += str(checksums.weighted(number, weights) % 11 % 10)
+    return (number,)
+
+
+def _ru_snils(rng: Random) -> tuple[str, ...]:
+    body = digits(rng, 9, "123456789")
+    number = f"{body}{checksums.weighted(body, range(9, 0, -1)) % 101 % 100:02d}"
+    return f"{_grouped(number[:9], 3, 3, by='-')} {number[9:]}", number
+
+
+def _ua_rnokpp(rng: Random) -> tuple[str, ...]:
+    """The first five digits are the day of birth, counted from the end of 1899."""
+    body = f"{(birth(rng) - datetime.date(1899, 12, 31)).days:05d}{digits(rng, 4)}"
+    return (f"{body}{checksums.weighted(body, (-1, 5, 7, 9, 4, 6, 10, 5, 7)) % 11 % 10}",)
+
+
+def _ae_emirates_id(rng: Random) -> tuple[str, ...]:
+    number = _luhn(f"784{birth(rng):%Y}{digits(rng, 7)}")
+    return f"{number[:3]}-{number[3:7]}-{number[7:14]}-{number[14]}", number
+
+
+def _ie_pps(rng: Random) -> tuple[str, ...]:
+    body, second = digits(rng, 7), rng.choice(("", "A"))
+    letter = "WABCDEFGHIJKLMNOPQRSTUV"[(checksums.weighted(body, range(8, 1, -1)) + 9 * len(second)) % 23]
+    return (f"{body}{letter}{second}",)
+
+
+def _at_svnr(rng: Random) -> tuple[str, ...]:
+    def make(rng: Random) -> str | None:
+        serial, born = digits(rng, 3, "123456789"), f"{birth(rng):%d%m%y}"
+        check = checksums.weighted(serial + born, (3, 7, 9, 5, 8, 4, 2, 1, 6)) % 11
+        return None if check == 10 else f"{serial}{check}{born}"
+
+    number = _until(rng, make)
+    return _grouped(number, 4), number
+
+
+def _is_kennitala(rng: Random) -> tuple[str, ...]:
+    def make(rng: Random) -> str | None:
+        born = birth(rng)
+        body = f"{born:%d%m%y}{rng.randrange(20, 100)}"
+        check = -checksums.weighted(body, (3, 2, 7, 6, 5, 4, 3, 2)) % 11
+        return None if check == 10 else f"{body}{check}{'9' if born.year < 2000 else '0'}"
+
+    number = _until(rng, make)
+    return f"{number[:6]}-{number[6:]}", number
+
+
+def _lv_personal_code(rng: Random) -> tuple[str, ...]:
+    """As given out until 2017, with the day of birth."""
+
+    def make(rng: Random) -> str | None:
+        born = birth(rng)
+        body = f"{born:%d%m%y}{1 if born.year < 2000 else 2}{digits(rng, 3)}"
+        check = (1101 - checksums.weighted(body, (1, 6, 3, 7, 9, 10, 5, 8, 4, 2))) % 11
+        return None if check == 10 else f"{body}{check}"
+
+    number = _until(rng, make)
+    return f"{number[:6]}-{number[6:]}", number
+
+
+def _hu_taj(rng: Random) -> tuple[str, ...]:
+    body = digits(rng, 8)
+    number = f"{body}{checksums.weighted(body, (3, 7) * 4) % 10}"
+    return _grouped(number, 3, 3), number
+
+
+def _jmbg(rng: Random) -> tuple[str, ...]:
+    def make(rng: Random) -> str | None:
+        born = birth(rng)
+        body = f"{born:%d%m}{born.year % 1000:03d}{rng.choice('0123478')}{digits(rng, 4)}"
+        check = -checksums.weighted(body, (7, 6, 5, 4, 3, 2) * 2) % 11
+        return None if check == 10 else f"{body}{check}"
+
+    return (_until(rng, make),)
+
+
+def _gr_amka(rng: Random) -> tuple[str, ...]:
+    return (_luhn(f"{birth(rng):%d%m%y}{digits(rng, 4)}"),)
+
+
+def _nz_ird(rng: Random) -> tuple[str, ...]:
+    def make(rng: Random) -> str | None:
+        body = f"{rng.randrange(1_000_000, 14_999_999):08d}"
+        checks = (-checksums.weighted(body, weights) % 11 for weights in ((3, 2, 7, 6, 5, 4, 3, 2), (7, 4, 3, 2, 5, 2, 7, 6)))
+        check = next((check for check in checks if check < 10), None)
+        return None if check is None else f"{body.removeprefix('0')}{check}"
+
+    number = _until(rng, make)
+    return f"{number[:-6]}-{number[-6:-3]}-{number[-3:]}", number
+
+
 IDENTIFIERS = (
     Identifier("us_ssn", _us_ssn, ("SSN", "Social Security Number", "social security no.", "SS#"), "ssn", telling=2),
     Identifier("us_itin", _us_itin, ("ITIN", "Individual Taxpayer Identification Number", "taxpayer ID"), "itin", telling=2),
@@ -452,4 +602,24 @@ IDENTIFIERS = (
     Identifier("sg_nric", _sg_nric, ("NRIC", "FIN", "NRIC/FIN no."), "nric", telling=1),
     Identifier("aba_routing", _aba_routing, ("Routing number", "ABA", "ABA routing no.", "RTN"), "routing_number", telling=0),
     Identifier("passport_mrz", _passport_mrz, ("MRZ", "machine-readable zone"), "mrz", telling=2),
+    Identifier("ar_cuit", _ar_cuit, ("CUIT", "CUIL", "CUIT/CUIL"), "cuit", telling=1),
+    Identifier("co_nit", _co_nit, ("NIT", "NIT no."), "nit", telling=0),
+    Identifier("ec_cedula", _ec_cedula, ("cédula", "Cédula de identidad", "cédula de ciudadanía"), "cedula", telling=0),
+    Identifier("do_cedula", _do_cedula, ("cédula", "Cédula de identidad y electoral"), "cedula", telling=0),
+    Identifier("in_pan", _in_pan, ("PAN", "PAN card", "Permanent Account Number"), "pan_number", telling=0),
+    Identifier("hk_id", _hk_id, ("HKID", "Hong Kong ID", "身份證號碼"), "hkid", telling=1),
+    Identifier("jp_my_number", _jp_my_number, ("マイナンバー", "My Number", "個人番号"), "my_number", telling=0),
+    Identifier("my_nric", _my_nric, ("MyKad", "NRIC", "No. kad pengenalan"), "mykad", telling=1),
+    Identifier("ru_inn", _ru_inn, ("ИНН", "INN"), "inn", telling=0),
+    Identifier("ru_snils", _ru_snils, ("СНИЛС", "SNILS"), "snils", telling=1),
+    Identifier("ua_rnokpp", _ua_rnokpp, ("РНОКПП", "ІПН", "RNOKPP"), "rnokpp", telling=0),
+    Identifier("ae_emirates_id", _ae_emirates_id, ("Emirates ID", "رقم الهوية"), "emirates_id", telling=1),
+    Identifier("ie_pps", _ie_pps, ("PPS", "PPSN", "PPS number"), "ppsn", telling=0),
+    Identifier("at_svnr", _at_svnr, ("SVNR", "Sozialversicherungsnummer", "SV-Nummer"), "svnr", telling=0),
+    Identifier("is_kennitala", _is_kennitala, ("Kennitala", "kt."), "kennitala", telling=0),
+    Identifier("lv_personal_code", _lv_personal_code, ("Personas kods", "personal code (LV)"), "personas_kods", telling=0),
+    Identifier("hu_taj", _hu_taj, ("TAJ", "TAJ szám", "TAJ-szám"), "taj", telling=0),
+    Identifier("jmbg", _jmbg, ("JMBG", "ЈМБГ", "EMŠO"), "jmbg", telling=0),
+    Identifier("gr_amka", _gr_amka, ("ΑΜΚΑ", "AMKA"), "amka", telling=0),
+    Identifier("nz_ird", _nz_ird, ("IRD number", "IRD"), "ird_number", telling=0),
 )
