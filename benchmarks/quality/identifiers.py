@@ -310,7 +310,7 @@ def _cn_resident_id(rng: Random) -> tuple[str, ...]:
 def _kr_rrn(rng: Random) -> tuple[str, ...]:
     born = birth(rng)
     body = f"{born:%y%m%d}{rng.choice('12' if born.year < 2000 else '34')}{digits(rng, 5)}"
-    number = f"{body}{-checksums.weighted(body, (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)) % 11 % 10}"
+    number = f"{body}{(11 - checksums.weighted(body, (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)) % 11) % 10}"
     return (f"{number[:6]}-{number[6:]}",)
 
 
@@ -540,6 +540,8 @@ def _nz_ird(rng: Random) -> tuple[str, ...]:
     number = _until(rng, make)
     return f"{number[:-6]}-{number[-6:-3]}-{number[-3:]}", number
 
+
+WITHOUT_CHECKSUM = frozenset({"us_ssn", "us_itin", "uk_nino", "uk_driving_licence", "in_pan", "my_nric", "dk_cpr"})
 
 IDENTIFIERS = (
     Identifier("us_ssn", _us_ssn, ("SSN", "Social Security Number", "social security no.", "SS#"), "ssn", telling=2),

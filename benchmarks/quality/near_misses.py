@@ -10,7 +10,7 @@ from random import Random
 from faker import Faker
 
 from quality import checksums
-from quality.identifiers import IDENTIFIERS, digits
+from quality.identifiers import IDENTIFIERS, WITHOUT_CHECKSUM, digits
 from quality.secrets import BASE62, STANDARD, random_text
 
 Family = Callable[[Random, Faker], str]
@@ -334,13 +334,7 @@ def _never_an_ssn(rng: Random, _: Faker) -> str:
 
 def _spoilt_identifier(rng: Random, _: Faker) -> str:
     """A number whose check digit is wrong, without a word beside it: it is none."""
-    chosen = rng.choice(
-        [
-            one
-            for one in IDENTIFIERS
-            if one.telling and one.kind not in ("us_ssn", "us_itin", "uk_nino", "uk_driving_licence", "passport_mrz", "kr_rrn")
-        ]
-    )
+    chosen = rng.choice([one for one in IDENTIFIERS if one.telling and one.kind not in WITHOUT_CHECKSUM | {"passport_mrz"}])
     text = chosen.make(rng)[0]
     last = text[-1]
     others = string.digits if last.isdigit() else string.ascii_uppercase

@@ -1,8 +1,8 @@
 """How well hits fit labels.
 
-A label is found when hits cover every letter and digit of it. A hit is false when it touches no label. For one kind only hits of that
-kind count, and one that touches labels of other kinds only is false too; for the whole, whatever masks a sensitive value masks it, so
-there the name of a hit does not matter.
+A label is found when hits cover every letter and digit of it; for one kind only hits of that kind count. A hit is right where it touches
+a value of its own kind, astray where it touches one of another kind only (a masker does no harm there, and some numbers are sound as
+two countries'), and false where it touches none.
 """
 
 from collections import Counter, defaultdict
@@ -23,17 +23,27 @@ class Hit:
 
 @dataclass(slots=True)
 class Score:
-    """Labels found and missed; hits that were right and false ones."""
+    """Labels found and missed; hits that were right, astray and false."""
 
     found: int = 0
     missed: int = 0
     right: int = 0
+    astray: int = 0
     false: int = 0
 
     @property
     def precision(self) -> float | None:
-        """Of the hits, the part that was right; None without hits."""
-        return self.right / (self.right + self.false) if self.right + self.false else None
+        """Of the hits, the part that touches a sensitive value; None without hits."""
+        return (self.right + self.astray) / self._hits if self._hits else None
+
+    @property
+    def own(self) -> float | None:
+        """Of the hits, the part that touches a value of their own kind; None without hits."""
+        return self.right / self._hits if self._hits else None
+
+    @property
+    def _hits(self) -> int:
+        return self.right + self.astray + self.false
 
     @property
     def recall(self) -> float | None:
@@ -41,20 +51,21 @@ class Score:
         return self.found / (self.found + self.missed) if self.found + self.missed else None
 
     @property
-    def f1(self) -> float | None:
-        """The harmonic mean of the two."""
-        precision, recall = self.precision, self.recall
-        return (
-            2 * precision * recall / (precision + recall)
-            if precision and recall
-            else (None if precision is None and recall is None else 0.0)
-        )
+    def f1(self) -> float:
+        """The harmonic mean of precision and recall."""
+        return _mean(self.precision, self.recall)
+
+    @property
+    def own_f1(self) -> float:
+        """The same with what is astray counted as false."""
+        return _mean(self.own, self.recall)
 
     def add(self, other: "Score") -> None:
         """Adds another's counts."""
         self.found += other.found
         self.missed += other.missed
         self.right += other.right
+        self.astray += other.astray
         self.false += other.false
 
 
@@ -67,6 +78,10 @@ class Scores:
     false_in: Counter[tuple[str, str]] = field(default_factory=Counter)
     missed_in: Counter[tuple[str, str]] = field(default_factory=Counter)
     examples: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+
+
+def _mean(first: float | None, second: float | None) -> float:
+    return 2 * first * second / (first + second) if first and second else 0.0
 
 
 def score(items: Sequence[Item], hits_of: Callable[[Item], Iterable[Hit]], ignored: frozenset[str] = frozenset()) -> Scores:
@@ -100,6 +115,9 @@ def _judge_hit(item: Item, hit: Hit, scores: Scores) -> None:
     touched = [label for label in item.labels if _touches(label, hit)]
     if any(hit.kind in label.kinds for label in touched):
         scores.kinds[hit.kind].right += 1
+    elif touched:
+        scores.kinds[hit.kind].astray += 1
+        _note(scores.false_in, scores, ("astray " + hit.kind, item.family), item, hit)
     else:
         scores.kinds[hit.kind].false += 1
         _note(scores.false_in, scores, ("false " + hit.kind, item.family), item, hit)
