@@ -15,6 +15,7 @@ import typer
 from rich.cells import cell_len
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn
 
+from countersign.cli.discover import discover
 from countersign.cli.shared import DEFAULT_CONFIG, JsonOption, err, fail, settings
 from countersign.masking import DETECTORS, MaskRule
 from countersign.masking.trial import LineTooLong, Tried, lines, try_values
@@ -39,6 +40,9 @@ app = typer.Typer(no_args_is_help=True)
 @app.callback()
 def group() -> None:
     """What is masked, and what should be."""
+
+
+app.command("discover")(discover)
 
 
 @app.command("test")

@@ -128,9 +128,9 @@ def bind_texts(portal: bytes, statement: bytes, values: Sequence[bytes]) -> byte
     )
 
 
-def execute(portal: bytes) -> bytes:
-    """An Execute for all rows."""
-    return message(b"E", portal + b"\0" + struct.pack(">i", 0))
+def execute(portal: bytes, rows: int = 0) -> bytes:
+    """An Execute for so many rows at most, 0 for all."""
+    return message(b"E", portal + b"\0" + struct.pack(">i", rows))
 
 
 def function_call_response(value: bytes | None) -> bytes:
