@@ -3,6 +3,7 @@
 from typing import Literal, final
 
 DETECTOR_NAMES: tuple[str, ...]
+DETECTOR_GROUPS: tuple[tuple[str, str], ...]
 
 class ProtocolError(ValueError): ...
 

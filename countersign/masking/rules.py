@@ -4,10 +4,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from countersign._core import DETECTOR_GROUPS, DETECTOR_NAMES
 from countersign.model import NOBODY, Subjects
 
-DETECTORS = ("email", "payment_card", "us_ssn", "iban", "phone", "aws_key", "jwt", "private_key")
-"""The core's detectors by name (a test holds both lists against each other)."""
+DETECTORS: tuple[str, ...] = DETECTOR_NAMES
+"""The core's detectors by name."""
+
+GROUPS = {group: tuple(name for name, of in DETECTOR_GROUPS if of == group) for _, group in DETECTOR_GROUPS} | {"all": DETECTORS}
+"""Names that stand for several detectors."""
 
 OPERATORS = ("redact", "partial", "hash", "null")
 

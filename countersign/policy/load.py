@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from countersign.masking.rules import DETECTORS, OPERATORS, Labelled, MaskRule, column_problem
+from countersign.masking.rules import DETECTORS, GROUPS, OPERATORS, Labelled, MaskRule, column_problem
 from countersign.model import Action, Effect, IdentityKind, ReviewTerms, Subjects
 from countersign.policy.cel import Condition, ConditionError
 from countersign.policy.errors import PolicyError
@@ -231,7 +231,7 @@ def _mask(item: Section, labelled: Labelled | None) -> MaskRule | None:
     for line, column in numbered:
         if wrong := column_problem(column):
             item.complain_at(line, *wrong)
-    detect = _all_of(item, "detect", DETECTORS, NOT_FOR_ROWS)
+    detect = _detectors(_all_of(item, "detect", (*DETECTORS, *GROUPS), NOT_FOR_ROWS))
     targets = item.texts("targets")
     labels = _column_labels(item, targets, labelled)
     if item.mapping.keys().isdisjoint(("columns", "labels", "detect")):
@@ -240,6 +240,11 @@ def _mask(item: Section, labelled: Labelled | None) -> MaskRule | None:
     rule = MaskRule(name, targets, columns, detect, _operator(item), labels, exempt)
     item.finish()
     return rule if len(item.problems) == before else None
+
+
+def _detectors(names: Sequence[str]) -> tuple[str, ...]:
+    """The names with each group written out, each detector once."""
+    return tuple(dict.fromkeys(detector for name in names for detector in GROUPS.get(name, (name,))))
 
 
 def _column_labels(item: Section, targets: Sequence[str], labelled: Labelled | None) -> tuple[str, ...]:

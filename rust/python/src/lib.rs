@@ -423,6 +423,9 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let names: Vec<&str> = DETECTORS.iter().map(|detector| detector.name).collect();
-        module.add("DETECTOR_NAMES", pyo3::types::PyTuple::new(module.py(), names)?)
+        module.add("DETECTOR_NAMES", pyo3::types::PyTuple::new(module.py(), names)?)?;
+        let groups = DETECTORS.iter().map(|detector| (detector.name, detector.group));
+        let groups: Vec<(&str, &str)> = groups.collect();
+        module.add("DETECTOR_GROUPS", pyo3::types::PyTuple::new(module.py(), groups)?)
     }
 }

@@ -7,7 +7,10 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr_iter, memchr3};
 
-use super::rows::{Rewritten, RowPlan, Run, append_value, is_sound};
+use super::{
+    rows::{Rewritten, RowPlan, Run, append_value, is_sound},
+    sieve::Candidates,
+};
 use crate::{
     ProtocolError,
     framing::{HEADER, whole_message},
@@ -97,7 +100,7 @@ impl CopyMasker {
         while let Some(message) = whole_message(run.get(at..).unwrap_or_default(), b'd', limit) {
             let (start, end) = (at + HEADER, at + message.len());
             let payload = message.get(HEADER..).unwrap_or_default();
-            if self.passes() || (self.is_plain(payload) && !candidates.touch(start, end)) {
+            if self.passes() || (self.is_plain(payload) && self.is_clean(payload, start, &mut candidates)) {
                 (at, rows) = (end, rows + 1);
                 continue;
             }
@@ -136,6 +139,32 @@ impl CopyMasker {
                 escape,
                 ..
             } => memchr3(quote, escape, b'\\', payload).is_none() && is_row(delimiter),
+        }
+    }
+
+    /// True where no value of a plain payload, which stands at `start` of what the candidates are of, is touched by a hit.
+    fn is_clean(&self, payload: &[u8], start: usize, candidates: &mut Candidates<'_>) -> bool {
+        if candidates.first() >= start + payload.len() {
+            return true;
+        }
+        let mut is_touched = |from: usize, to: usize| candidates.touch(start + from, start + to);
+        match self.format {
+            CopyFormat::Text { delimiter, .. } | CopyFormat::Csv { delimiter, .. } => {
+                let mut from = 0;
+                let ends = memchr_iter(delimiter, payload).chain([payload.len().saturating_sub(1)]);
+                !ends
+                    .into_iter()
+                    .any(|end| is_touched(std::mem::replace(&mut from, end + 1), end))
+            }
+            CopyFormat::Binary => {
+                let mut reader = Reader::new(payload.get(2..).unwrap_or_default());
+                let mut from = 2;
+                !self.plan.columns().iter().any(|_| {
+                    let length = reader.value().ok().flatten().map_or(0, <[u8]>::len);
+                    from += 4 + length;
+                    is_touched(from - length, from)
+                })
+            }
         }
     }
 

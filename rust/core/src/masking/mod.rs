@@ -1,17 +1,22 @@
 //! The masking engine: detectors find, operators replace, row plans say which column gets which.
 
+pub mod context;
 pub mod copy;
 pub mod detectors;
+mod fold;
 pub mod json;
 pub mod operators;
 pub mod rows;
+pub mod scan;
 pub mod sieve;
 
 use std::sync::Arc;
 
-use detectors::{ALL_SIEVES, DETECTORS, Hit};
+use context::Context;
+use detectors::{DETECTORS, Hit, Search, Set};
 use operators::Operator;
-use sieve::{Candidates, Sieve};
+use scan::Scanner;
+use sieve::{Candidates, FEW, Sieve};
 
 /// A detector in use: which table entry, for which rule, and what replaces its hits.
 struct Watch {
@@ -28,9 +33,28 @@ pub struct Masker {
 
 struct Inner {
     watches: Vec<Watch>,
-    /// Those of every detector in use, each once.
-    sieves: Vec<Sieve>,
+    /// The watch of each detector: the first that names it.
+    watch_of: Vec<Option<usize>>,
+    in_use: Set,
+    scanner: Scanner,
+    /// Those of every detector in use, each once, where there are few.
+    sieves: Option<Vec<Sieve>>,
     hash_key: Vec<u8>,
+}
+
+/// The sieves of some detectors, if each has its own and they are few together.
+fn few_sieves(in_use: Set) -> Option<Vec<Sieve>> {
+    let mut sieves: Vec<Sieve> = vec![sieve::folding];
+    for (index, detector) in DETECTORS.iter().enumerate() {
+        if in_use >> index & 1 == 0 {
+            continue;
+        }
+        if detector.sieves.is_empty() {
+            return None;
+        }
+        sieves.extend(detector.sieves);
+    }
+    (sieves.len() <= FEW).then_some(sieves)
 }
 
 /// A hit and the rule it belongs to.
@@ -57,18 +81,17 @@ impl Masker {
                 })
             })
             .collect::<Result<Vec<_>, String>>()?;
-        let is_watched = |detector: usize| watches.iter().any(|watch| watch.detector == detector);
-        let sieves = DETECTORS
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| is_watched(*index))
-            .flat_map(|(_, detector)| detector.sieves)
-            .copied()
+        let watch_of: Vec<_> = (0..DETECTORS.len())
+            .map(|detector| watches.iter().position(|watch| watch.detector == detector))
             .collect();
+        let in_use = watches.iter().fold(0, |set, watch| set | 1 << watch.detector);
         Ok(Self {
             inner: Arc::new(Inner {
                 watches,
-                sieves,
+                watch_of,
+                in_use,
+                scanner: Scanner::new(in_use),
+                sieves: few_sieves(in_use),
                 hash_key: hash_key.to_vec(),
             }),
         })
@@ -81,16 +104,38 @@ impl Masker {
     /// What is sensitive in a text, in order, without overlaps: the leftmost wins, among equals the longest. What a later one has beyond
     /// an earlier one is found for itself.
     pub fn find(&self, text: &[u8]) -> Vec<Found> {
-        let mut found: Vec<Found> = Vec::new();
-        for (watch, entry) in self.inner.watches.iter().enumerate() {
-            let hits = detectors::find_all(entry.detector, text);
-            found.extend(hits.into_iter().map(|hit| Found {
+        self.find_with_context(text, Context::default())
+    }
+
+    /// The same for a value of a column whose name says something (`context_of`).
+    pub fn find_with_context(&self, text: &[u8], context: Context) -> Vec<Found> {
+        let mut search = Search::new(text, context.detectors, false);
+        let folds = self.inner.scanner.scan(text, &mut search);
+        let mut hits = search.hits;
+        if folds {
+            for piece in fold::pieces(text) {
+                let mut search = Search::new(&piece.bytes, context.detectors, false);
+                self.inner.scanner.scan(&piece.bytes, &mut search);
+                hits.extend(search.hits.iter().filter_map(|(detector, hit)| {
+                    let (start, end) = piece.origin(text, hit.start, hit.end)?;
+                    Some((*detector, Hit { start, end }))
+                }));
+            }
+        }
+        self.ordered(hits)
+    }
+
+    fn ordered(&self, hits: Vec<(usize, Hit)>) -> Vec<Found> {
+        let with_watch = |(detector, hit): (usize, Hit)| {
+            let watch = self.inner.watch_of.get(detector).copied().flatten()?;
+            Some(Found {
                 hit,
                 watch,
                 is_rest: false,
-            }));
-        }
-        found.sort_by_key(|found| (found.hit.start, usize::MAX - found.hit.end));
+            })
+        };
+        let mut found: Vec<Found> = hits.into_iter().filter_map(with_watch).collect();
+        found.sort_by_key(|found| (found.hit.start, usize::MAX - found.hit.end, found.watch));
         let mut end = 0;
         found.retain_mut(|found| {
             if found.hit.start < end {
@@ -104,9 +149,26 @@ impl Masker {
         found
     }
 
+    /// True unless `find` finds nothing, whatever the column's name.
+    pub fn finds_any(&self, text: &[u8]) -> bool {
+        let mut search = Search::new(text, 0, true);
+        self.inner.scanner.scan(text, &mut search) || !search.hits.is_empty()
+    }
+
+    /// What a column's name says about its values.
+    pub fn context_of(&self, name: &[u8]) -> Context {
+        Context {
+            detectors: context::of_name(name) & self.inner.in_use,
+            custom: 0,
+        }
+    }
+
     /// Where hits may be, in a text that may hold more than one value.
-    pub fn candidates<'a>(&'a self, text: &'a [u8]) -> Candidates<'a, ALL_SIEVES> {
-        Candidates::new(&self.inner.sieves, text)
+    pub fn candidates<'a>(&'a self, text: &'a [u8]) -> Candidates<'a> {
+        match &self.inner.sieves {
+            Some(sieves) => Candidates::new(sieves, text),
+            None => Candidates::of_values(self, text),
+        }
     }
 
     /// The name of the detector that made a hit.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use memchr::memchr;
 
-use super::{Masker, detectors::ALL_SIEVES, json, operators::Operator, sieve::Candidates};
+use super::{Masker, json, operators::Operator, sieve::Candidates};
 use crate::{
     ProtocolError,
     framing::{HEADER, whole_message},
@@ -143,7 +143,7 @@ impl RowPlan {
     }
 
     /// Where the bytes of a run may hold something sensitive.
-    pub fn candidates<'a>(&'a self, run: &'a [u8]) -> Candidates<'a, ALL_SIEVES> {
+    pub fn candidates<'a>(&'a self, run: &'a [u8]) -> Candidates<'a> {
         match &self.inner.masker {
             Some(masker) if !self.inner.passes => masker.candidates(run),
             _ => Candidates::new(&[], run),
@@ -268,7 +268,7 @@ impl RowPlan {
         row: &[u8],
         at: usize,
         limit: usize,
-        candidates: &mut Candidates<'_, ALL_SIEVES>,
+        candidates: &mut Candidates<'_>,
         rewritten: &mut Rewritten<'_>,
     ) -> Result<(), ProtocolError> {
         let mut reader = Reader::new(row.get(HEADER + 2..).unwrap_or_default());

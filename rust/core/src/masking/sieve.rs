@@ -1,4 +1,6 @@
-//! Where hits may begin: conditions that every hit fulfils and that next to nothing is spent on, so that patterns are only tried there.
+//! Where hits may begin: conditions that every hit fulfils and that next to nothing is spent on, so that values are only searched there.
+//!
+//! They serve where few detectors are in use: each goes over the bytes for itself, and far faster than a scan (`scan.rs`) does.
 //!
 //! A sieve judges bytes, not what stands around them. So a text that holds a value with a hit has a stretch that touches that hit,
 //! whatever else is in the text, and a whole run of rows can be looked through at once, lengths and all. Each byte is looked at a
@@ -7,6 +9,8 @@
 use std::sync::LazyLock;
 
 use memchr::{memchr, memmem::Finder};
+
+use super::{Masker, fold};
 
 /// The next stretch at or behind `from`.
 pub type Sieve = fn(text: &[u8], from: usize) -> Option<Stretch>;
@@ -26,65 +30,79 @@ impl Stretch {
     };
 }
 
-/// The stretches of up to `N` sieves in one text, in order.
-pub struct Candidates<'a, const N: usize> {
+/// The most sieves that a text is looked through with; where there would be more, one scan of each value is cheaper.
+pub const FEW: usize = 5;
+
+/// Where hits may be in a text that may hold more than one value.
+pub struct Candidates<'a> {
     text: &'a [u8],
-    sieves: &'a [Sieve],
-    ahead: [Stretch; N],
+    how: How<'a>,
     first: usize,
 }
 
-impl<'a, const N: usize> Candidates<'a, N> {
-    /// `sieves` are at most `N`.
+enum How<'a> {
+    /// Sieves, and the next stretch of each.
+    Sieves(&'a [Sieve], [Stretch; FEW]),
+    /// Asked about a value, look at that value.
+    Values(&'a Masker),
+}
+
+impl<'a> Candidates<'a> {
+    /// `sieves` are at most `FEW`.
     pub fn new(sieves: &'a [Sieve], text: &'a [u8]) -> Self {
-        debug_assert!(sieves.len() <= N);
+        debug_assert!(sieves.len() <= FEW);
         let mut candidates = Self {
             text,
-            sieves,
-            ahead: [Stretch { start: 0, end: 0 }; N],
+            how: How::Sieves(sieves, [Stretch { start: 0, end: 0 }; FEW]),
             first: 0,
         };
         candidates.advance(0);
         candidates
     }
 
-    /// Where the next stretch begins that was not passed yet; `usize::MAX` where there is none.
+    /// Each value is looked at when it is asked about.
+    pub fn of_values(masker: &'a Masker, text: &'a [u8]) -> Self {
+        Self {
+            text,
+            how: How::Values(masker),
+            first: 0,
+        }
+    }
+
+    /// Where the next stretch may begin that was not passed yet; `usize::MAX` where there is none.
     pub fn first(&self) -> usize {
         self.first
     }
 
-    /// True unless no hit touches these bytes. Calls go on from left to right.
+    /// True unless no hit touches the value that these bytes are. Calls go on from left to right.
     pub fn touch(&mut self, start: usize, end: usize) -> bool {
         if self.first >= end {
             return false;
+        }
+        if let How::Values(masker) = self.how {
+            return masker.finds_any(self.text.get(start..end).unwrap_or_default());
         }
         self.advance(start);
         self.first < end
     }
 
-    /// The first stretch that ends behind `from`. Calls go on from left to right.
-    pub fn next(&mut self, from: usize) -> Option<Stretch> {
-        self.advance(from);
-        self.ahead
-            .iter()
-            .copied()
-            .min_by_key(|stretch| stretch.start)
-            .filter(|stretch| *stretch != Stretch::NONE)
-    }
-
     fn advance(&mut self, from: usize) {
-        let mut sieves = self.sieves.iter();
+        let How::Sieves(sieves, ahead) = &mut self.how else {
+            return;
+        };
         self.first = usize::MAX;
-        for ahead in &mut self.ahead {
-            let sieve = sieves.next();
+        for (sieve, ahead) in sieves.iter().zip(ahead) {
             if ahead.end <= from {
-                *ahead = sieve
-                    .and_then(|sieve| sieve(self.text, from))
-                    .unwrap_or(Stretch::NONE);
+                *ahead = sieve(self.text, from).unwrap_or(Stretch::NONE);
             }
             self.first = self.first.min(ahead.start);
         }
     }
+}
+
+/// A character that stands for another, or for nothing (`fold.rs`): what it hides is seen by none of the other sieves.
+pub fn folding(text: &[u8], from: usize) -> Option<Stretch> {
+    fold::next(text, from).map(|(start, end)| Stretch { start, end })
 }
 
 // -- one for each form of a hit
@@ -106,12 +124,12 @@ pub fn email(text: &[u8], from: usize) -> Option<Stretch> {
     }
 }
 
-fn is_of_name(byte: u8) -> bool {
+pub fn is_of_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'%' | b'+' | b'\'' | b'-')
 }
 
 /// Labels with dots between them, and one behind a dot that begins with two letters.
-fn begins_with_domain(mut text: &[u8]) -> bool {
+pub fn begins_with_domain(mut text: &[u8]) -> bool {
     loop {
         let label = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'-';
         let length = text.iter().take(64).take_while(label).count();
