@@ -1,5 +1,6 @@
 """Mask rules."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,10 @@ DETECTORS: tuple[str, ...] = DETECTOR_NAMES
 GROUPS = {group: tuple(name for name, of in DETECTOR_GROUPS if of == group) for _, group in DETECTOR_GROUPS} | {"all": DETECTORS}
 """Names that stand for several detectors."""
 
-OPERATORS = ("redact", "partial", "hash", "null")
+OPERATORS = ("redact", "partial", "hash", "tokenize", "null", "range")
+
+RANGE_UNITS = ("minute", "hour", "day", "week", "month", "quarter", "year", "decade")
+"""What ``range`` rounds dates and times down to."""
 
 
 LABEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -28,6 +32,7 @@ Labelled = Mapping[str, ColumnLabels]
 class MaskRule:
     """A rule that masks columns (``schema.table.column``, globs allowed), content that detectors find, or both.
 
+    With ``paths`` it masks what they name inside of JSON: in its columns, or where it names none in every column that holds JSON.
     ``operator_json`` is the operator as the core reads it; ``targets`` are names or globs. ``labels`` stand for what a target calls so.
     ``exempt`` see what it masks.
     """
@@ -39,6 +44,12 @@ class MaskRule:
     operator_json: str
     labels: tuple[str, ...] = ()
     exempt: Subjects = NOBODY
+    paths: tuple[str, ...] = ()
+
+    @property
+    def is_of_columns(self) -> bool:
+        """True where it depends on what column a value is from."""
+        return bool(self.columns or self.paths)
 
     def on(self, labelled: ColumnLabels) -> "MaskRule | None":
         """The rule with its labels written out for a target that has these; None where nothing is left of it there."""
@@ -47,6 +58,12 @@ class MaskRule:
         named = (column for label in self.labels for column in labelled.get(label, ()))
         columns = (*self.columns, *named)
         return replace(self, columns=columns, labels=()) if columns or self.detect else None
+
+
+def paths_json(rules: Sequence[MaskRule]) -> str:
+    """The path rules of one column, as the core reads them."""
+    entries = [{"rule": rule.name, "paths": rule.paths, "operator": json.loads(rule.operator_json)} for rule in rules]
+    return json.dumps(entries, separators=(",", ":"))
 
 
 def column_problem(pattern: str) -> tuple[str, str] | None:

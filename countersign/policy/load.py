@@ -9,7 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from countersign.masking.rules import DETECTORS, GROUPS, OPERATORS, Labelled, MaskRule, column_problem
+from countersign._core import path_problem
+from countersign.masking.rules import DETECTORS, GROUPS, OPERATORS, RANGE_UNITS, Labelled, MaskRule, column_problem
 from countersign.model import Action, Effect, IdentityKind, ReviewTerms, Subjects
 from countersign.policy.cel import Condition, ConditionError
 from countersign.policy.errors import PolicyError
@@ -232,12 +233,13 @@ def _mask(item: Section, labelled: Labelled | None) -> MaskRule | None:
         if wrong := column_problem(column):
             item.complain_at(line, *wrong)
     detect = _detectors(_all_of(item, "detect", (*DETECTORS, *GROUPS), NOT_FOR_ROWS))
+    paths = _paths(item)
     targets = item.texts("targets")
     labels = _column_labels(item, targets, labelled)
-    if item.mapping.keys().isdisjoint(("columns", "labels", "detect")):
-        item.complain("", f"{item.where} masks nothing", "give it 'columns', 'labels' or 'detect'")
+    if item.mapping.keys().isdisjoint(("columns", "labels", "detect", "paths")):
+        item.complain("", f"{item.where} masks nothing", "give it 'columns', 'labels', 'detect' or 'paths'")
     exempt = _subjects(item, "exempt", "leave it out to mask for everybody")
-    rule = MaskRule(name, targets, columns, detect, _operator(item), labels, exempt)
+    rule = MaskRule(name, targets, columns, detect, _operator(item), labels, exempt, paths)
     item.finish()
     return rule if len(item.problems) == before else None
 
@@ -245,6 +247,18 @@ def _mask(item: Section, labelled: Labelled | None) -> MaskRule | None:
 def _detectors(names: Sequence[str]) -> tuple[str, ...]:
     """The names with each group written out, each detector once."""
     return tuple(dict.fromkeys(detector for name in names for detector in GROUPS.get(name, (name,))))
+
+
+def _paths(item: Section) -> tuple[str, ...]:
+    numbered = item.numbered_texts("paths")
+    for line, path in numbered:
+        if problem := path_problem(path):
+            item.complain_at(
+                line, f"{path!r} is no path into JSON: {problem}", "$.user.email, $.items[*].card, $..ssn, $['first name']"
+            )
+    if numbered and "detect" in item.mapping:
+        item.complain("detect", f"{item.where} has both 'paths' and 'detect'", "make two rules of it")
+    return tuple(path for _, path in numbered)
 
 
 def _column_labels(item: Section, targets: Sequence[str], labelled: Labelled | None) -> tuple[str, ...]:
@@ -269,9 +283,31 @@ def _operator(item: Section) -> str:
         item.complain("operator", f"unknown operator {dict(operator)!r}", f"one of {', '.join(OPERATORS)}, as in {{redact: {{}}}}")
         return '{"redact":{}}'
     name, options = next(iter(operator.items()))
-    known = {"keep_first", "keep_last"} if name == "partial" else set()
-    if not isinstance(options, Mapping) or set(options) - known:
-        item.complain("operator", f"operator {name!r} takes {', '.join(sorted(known)) or 'no options'}", f"{{{name}: {{}}}}")
-    elif any(not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 100 for value in options.values()):
-        item.complain("operator", f"the options of {name!r} are whole numbers from 0 to 100")
+    known = OPTIONS.get(name, ())
+    if not isinstance(options, Mapping) or set(options) - set(known):
+        example = "{range: {width: 10}}" if name == "range" else f"{{{name}: {{}}}}"
+        item.complain("operator", f"operator {name!r} takes {', '.join(known) or 'no options'}", example)
+        return '{"redact":{}}'
+    for option, value in options.items():
+        if problem := _option_problem(option, value):
+            item.complain_at(options.lines[option], f"{option!r} of operator {name!r} is {value!r}", problem)
+    if name == "range" and not options:
+        item.complain("operator", "operator 'range' needs 'width', 'to' or both", "{range: {width: 10}} or {range: {to: month}}")
     return json.dumps({name: options}, sort_keys=True, separators=(",", ":"))
+
+
+OPTIONS = {"partial": ("keep_first", "keep_last"), "range": ("width", "to")}
+WIDEST = 1e15
+
+
+def _option_problem(option: str, value: Any) -> str:
+    """What an option should be instead, or ''."""
+    match option:
+        case "to":
+            return "" if value in RANGE_UNITS else f"one of {', '.join(RANGE_UNITS)}"
+        case "width":
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            return "" if is_number and 1e-9 <= value <= WIDEST else "a number above 0, such as 10"
+        case _:
+            is_number = isinstance(value, int) and not isinstance(value, bool)
+            return "" if is_number and 0 <= value <= 100 else "a whole number from 0 to 100"

@@ -7,8 +7,19 @@ import struct
 from pathlib import Path
 
 SEEDS = Path(__file__).with_name("seeds")
-REDACT_TEXT, DETECT_TEXT, DETECT_JSON, DETECT_INT8, PASS_TEXT = 2, 1, 4, 25, 0
-"""Columns as the targets read them: mode + 3 * kind + 15 * binary + 30 * operator."""
+KINDS = (
+    "text padded xml json jsonb int2 int4 int8 oid numeric float4 float8 money uuid date time timestamp timestamptz inet cidr macaddr "
+    "macaddr8 bytea bits other"
+).split()
+PASS, DETECT, MASK, PATHS, BINARY = 0, 1, 2, 3, 4
+
+
+def column(mode: int, kind: str, operator: int = 0) -> bytes:
+    """A column as the targets read it: mode + 4 * binary + 8 * operator, and the kind."""
+    return bytes([mode + 8 * operator, KINDS.index(kind)])
+
+
+REDACT_TEXT, DETECT_TEXT, PASS_TEXT = column(MASK, "text"), column(DETECT, "text"), column(PASS, "text")
 
 
 def message(kind: bytes, *parts: bytes) -> bytes:
@@ -83,6 +94,10 @@ ROWS = {
     "null": bytes([255]) + b"\0" + bytes([3]) + b"abc",
     "json-string": bytes([24]) + b'"mail: \\nana@example.com"' + b"\0",
     "json-number": bytes([25]) + b'{"card":4242424242424242 }' + b"\0",
+    "array-of-numbers": bytes([40])
+    + struct.pack(">iiIiii", 1, 0, 1700, 1, 1, 16)
+    + short(4, 3, 0, 0, 4242, 4242, 4242, 4242)
+    + b"\0",
     "json-key": bytes([23]) + b'{"ana@example.com": 1e3}' + b"\0",
 }
 STARTUP = {
@@ -135,12 +150,21 @@ ANSWERS = {
 }
 
 
-def with_plan(stream: bytes, *columns: int, first: tuple[int, ...] = (7,), operator: int = 0) -> bytes:
-    return bytes([*first, len(columns), *columns, operator]) + stream
+def with_plan(stream: bytes, *columns: bytes, first: tuple[int, ...] = (7,), operator: int = 0) -> bytes:
+    return bytes([*first, len(columns)]) + b"".join(columns) + bytes([operator]) + stream
 
 
 def seeds() -> dict[str, dict[str, bytes]]:
-    plans = {"redact": REDACT_TEXT, "detect": DETECT_TEXT, "json": DETECT_JSON, "int8": DETECT_INT8}
+    plans = {
+        "redact": REDACT_TEXT,
+        "detect": DETECT_TEXT,
+        "json": column(DETECT, "json"),
+        "int8": column(DETECT | BINARY, "int8"),
+        "numeric": column(DETECT | BINARY, "numeric"),
+        "other": column(DETECT | BINARY, "other"),
+        "paths": column(PATHS, "jsonb"),
+        "tokens": column(MASK | BINARY, "bytea", operator=4),
+    }
     copies = {"text": 0, "csv": 1, "binary": 2, "csv-backslash": 1 + 144}
     streamed = (1, 9, 0, 0)
     backend = {name: with_plan(stream, REDACT_TEXT, first=(0, 9, 0, 0)) for name, stream in BACKEND.items()}

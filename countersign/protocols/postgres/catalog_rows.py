@@ -12,7 +12,7 @@ from typing import Any
 
 from countersign.protocols.postgres.functions import EXTENSION_FUNCTIONS, EXTENSIONS, HARMLESS
 from countersign.protocols.postgres.lineage import Code
-from countersign.protocols.postgres.masking import Catalog, CatalogColumn
+from countersign.protocols.postgres.masking import JSON_TYPES, Catalog, CatalogColumn
 from countersign.protocols.postgres.schema import (
     FIRST_USER_OID,
     IN_SQL,
@@ -86,13 +86,14 @@ def schema_of(search_path: Sequence[str], rows: Rows) -> Schema:
 def masking_catalog(rows: Rows) -> Catalog:
     """The catalog as masking asks it, from the rows of its own queries (``code_queries``) too."""
     columns = []
-    for oid, schema, relation, kind, _, names, _, numbers, generated in rows["relations"]:
+    of_json = _json_types(rows)
+    for oid, schema, relation, kind, _, names, types, numbers, generated in rows["relations"]:
         if kind == "c" or names is None:
             continue
         computed = frozenset(generated or ())
         columns += [
-            CatalogColumn(oid, number, schema, relation, name, number in computed)
-            for name, number in zip(json.loads(names), numbers, strict=True)
+            CatalogColumn(oid, number, schema, relation, name, number in computed, type_ in of_json)
+            for name, number, type_ in zip(json.loads(names), numbers, types, strict=True)
         ]
     functions = _Functions(rows)
     plain_types = _plain_types(rows)
@@ -135,6 +136,21 @@ def _code(rows: Rows, functions: "_Functions", plain_types: frozenset[str]) -> C
         harmless_operators=named(of_operators, harmless=True),
         types=frozenset(row[2] for row in rows["types"] if row[3] in "edrmc") - plain_types,
     )
+
+
+def _json_types(rows: Rows) -> frozenset[int]:
+    """The JSON types, and users' types that are made of them: domains, arrays, rows and ranges."""
+    of_rows = {row[0]: row[6] or () for row in rows["relations"]}
+    made = {
+        oid: frozenset((element, base, subtype, *of_rows.get(relation, ())))
+        for oid, _, _, _, _, element, relation, base, _, subtype, _, _ in rows["types"]
+    }
+    made |= {multirange: frozenset((of,)) for multirange, of in rows.get("multiranges", ())}
+    found, before = set(JSON_TYPES), 0
+    while before != len(found):
+        before = len(found)
+        found |= {oid for oid, parts in made.items() if not parts.isdisjoint(found)}
+    return frozenset(found)
 
 
 def _plain_types(rows: Rows) -> frozenset[str]:

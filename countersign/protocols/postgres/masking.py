@@ -9,8 +9,8 @@ import fnmatch
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from countersign._core import Masker, RowPlan
-from countersign.masking import MaskRule
+from countersign._core import Masker, RowPlan, kind_of_type
+from countersign.masking import MaskRule, paths_json
 from countersign.model import Identity
 from countersign.protocols.postgres.lineage import Code, Lineage, Relation, Reveals, World, by_name, expression, lineages
 
@@ -43,8 +43,8 @@ EVENTS = (SELECT, "INSERT", "UPDATE", "DELETE", "TRUNCATE", DDL)
 REFERRING_ACTIONS = {"c": "DELETE", "n": "UPDATE", "d": "UPDATE"}
 """What ON DELETE does to the rows that refer: CASCADE, SET NULL, SET DEFAULT (manual, ``pg_constraint.confdeltype``)."""
 
-TEXT_TYPES = frozenset({18, 19, 25, 705, 1042, 1043})
-KINDS = {114: "json", 3802: "jsonb", 20: "int8", **dict.fromkeys(TEXT_TYPES, "text")}
+JSON_TYPES = frozenset({114, 3802, 199, 3807})
+"""json, jsonb, and arrays of them (``pg_type.dat``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,8 @@ class CatalogColumn:
     column: str
     generated: bool = False
     """Computed from others, so that COPY leaves it out."""
+    holds_json: bool = False
+    """Of a JSON type, or of one that is made of such."""
 
 
 Masks = dict[tuple[int, int], tuple[str, str]]
@@ -178,9 +180,8 @@ def _named_by_rules(catalog: Catalog, rules: Sequence[MaskRule]) -> Masks:
     for column in catalog.columns:
         place = (column.table_oid, column.attribute)
         name = f"{column.schema}.{column.table}.{column.column}"
-        for rule in rules:
-            if any(fnmatch.fnmatchcase(name, pattern) for pattern in rule.columns):
-                masked.setdefault(place, (rule.name, rule.operator_json))
+        if rule := _named(column, name, rules):
+            masked[place] = rule
         is_of_postgresql = column.table_oid < FIRST_USER_OID or column.table == "pg_stat_statements"
         holds_values = column.table in SAMPLING_CATALOGS or (column.table, column.column) in TEXTS_OF_OTHERS
         if rules and is_of_postgresql and holds_values:
@@ -202,6 +203,11 @@ def _world(catalog: Catalog, by_table: Mapping[int, list[CatalogColumn]], masked
         catalog.plain_types,
         hides_sequences=any((table, number) in masked for _, table, number in catalog.sequences),
         hides_large_objects=LARGE_OBJECTS in hidden,
+        partly=frozenset(
+            f"{column.schema}.{column.table}.{column.column}"
+            for column in catalog.columns
+            if _place(column) in masked and _is_by_paths(masked[_place(column)][1])
+        ),
     )
 
 
@@ -213,6 +219,25 @@ def _relation(schema: str, table: str, columns: list[CatalogColumn], masked: Mas
 
 def _place(column: CatalogColumn) -> tuple[int, int]:
     return (column.table_oid, column.attribute)
+
+
+def _named(column: CatalogColumn, name: str, rules: Sequence[MaskRule]) -> tuple[str, str] | None:
+    """The first rule for the whole of a column; else the path rules for what is in it, in the form of ``paths_json``."""
+    concerned = [rule for rule in rules if any(fnmatch.fnmatchcase(name, pattern) for pattern in rule.columns)]
+    for rule in concerned:
+        if not rule.paths:
+            return rule.name, rule.operator_json
+    concerned += [rule for rule in rules if rule.paths and not rule.columns and column.holds_json]
+    return (", ".join(rule.name for rule in concerned), paths_json(concerned)) if concerned else None
+
+
+def _is_by_paths(operator: str) -> bool:
+    return operator.startswith("[")
+
+
+def _whole(rule: tuple[str, str]) -> tuple[str, str]:
+    """The rule for what is made of a column: no path needs to fit it."""
+    return (DERIVED, REDACT) if _is_by_paths(rule[1]) else rule
 
 
 def _ways(catalog: Catalog) -> dict[tuple[int, str], set[tuple[int, str]]]:
@@ -341,7 +366,9 @@ def _carry_to_unread_view(catalog: Catalog, by_table: Mapping[int, list[CatalogC
     named: dict[str, tuple[str, str]] = {}
     for used, attribute in uses:
         named |= {
-            c.column: masked[_place(c)] for c in by_table.get(used, ()) if attribute in (0, c.attribute) and _place(c) in masked
+            c.column: _whole(masked[_place(c)])
+            for c in by_table.get(used, ())
+            if attribute in (0, c.attribute) and _place(c) in masked
         }
     for column in by_table.get(view, ()) if named or view in catalog.calling else ():
         masked.setdefault(_place(column), named.get(column.column, (DERIVED, REDACT)))
@@ -349,6 +376,8 @@ def _carry_to_unread_view(catalog: Catalog, by_table: Mapping[int, list[CatalogC
 
 def names_column(rules: Sequence[MaskRule], column: str) -> bool:
     """Whether a rule may name a column of this name, in whatever table."""
+    if any(rule.paths and not rule.columns for rule in rules):
+        return True
     return any(fnmatch.fnmatchcase(column, pattern.rsplit(".", 1)[-1]) for rule in rules for pattern in rule.columns)
 
 
@@ -363,8 +392,8 @@ class TargetMasking:
 
     @property
     def has_columns(self) -> bool:
-        """True where a rule names columns, so that the catalog must be known."""
-        return any(rule.columns for rule in self.rules)
+        """True where a rule depends on columns, so that the catalog must be known."""
+        return any(rule.is_of_columns for rule in self.rules)
 
     @property
     def detects(self) -> bool:
@@ -428,9 +457,9 @@ def plan_rows(
     found = []
     for index, column in enumerate(columns):
         how = _masking_of(column, index, len(columns), masked, lineage, fresh) if masking.has_columns else None
-        kind = KINDS.get(column.type_oid, "other")
+        kind = kind_of_type(column.type_oid)
         if how is not None:
-            plan.append(("mask", kind, column.binary, how.rule, how.operator))
+            plan.append(("paths" if _is_by_paths(how.operator) else "mask", kind, column.binary, how.rule, how.operator))
         else:
             plan.append(("detect" if masking.detects else "pass", kind, column.binary, "", REDACT))
         found.append(how)
@@ -457,7 +486,7 @@ def _masking_of(
         return Masking(DERIVED, REDACT)  # a whole-row reference has an origin table and attribute 0
     rule = masked.rules.get((column.table_oid, column.attribute))
     if rule is not None:
-        return Masking(*rule)
+        return Masking(*(_whole(rule) if lineage is not None and lineage.moves else rule))
     # What RETURNING gives of a column is what has just been put there.
     return _by_lineage(index, width, lineage) if lineage is not None and lineage.moves else None
 

@@ -25,6 +25,7 @@ use countersign_core::{
         copy::CopyFormat,
         detectors::{DETECTORS, Detector},
         operators::Operator,
+        paths::Paths,
         rows::{ColumnPlan, Kind, Mode, RowPlan},
     },
 };
@@ -63,31 +64,29 @@ fn next(data: &mut &[u8]) -> u8 {
     }
 }
 
-fn operator(choice: u8) -> Operator {
-    match choice % 4 {
-        0 => Operator::Redact,
-        1 => Operator::Partial {
-            keep_first: 1,
-            keep_last: 4,
-        },
-        2 => Operator::Hash,
-        _ => Operator::Null,
-    }
-}
+const OPERATORS: [&str; 8] = [
+    r#"{"redact":{}}"#,
+    r#"{"partial":{"keep_first":1,"keep_last":4}}"#,
+    r#"{"hash":{}}"#,
+    r#"{"null":{}}"#,
+    r#"{"tokenize":{}}"#,
+    r#"{"range":{"width":10,"to":"month"}}"#,
+    r#"{"range":{"width":2.5}}"#,
+    r#"{"range":{"to":"hour"}}"#,
+];
 
 fn operator_json(choice: u8) -> &'static str {
-    match choice % 4 {
-        0 => r#"{"redact":{}}"#,
-        1 => r#"{"partial":{"keep_first":1,"keep_last":4}}"#,
-        2 => r#"{"hash":{}}"#,
-        _ => r#"{"null":{}}"#,
-    }
+    OPERATORS[usize::from(choice) % OPERATORS.len()]
+}
+
+fn operator(choice: u8) -> Operator {
+    Operator::from_json(operator_json(choice)).expect("an operator that is known")
 }
 
 /// A masker with every detector, one for each operator; patterns are compiled once.
 fn masker(choice: u8) -> Masker {
-    static MASKERS: LazyLock<[Masker; 4]> = LazyLock::new(|| [0, 1, 2, 3].map(build_masker));
-    MASKERS[usize::from(choice % 4)].clone()
+    static MASKERS: LazyLock<[Masker; 8]> = LazyLock::new(|| [0, 1, 2, 3, 4, 5, 6, 7].map(build_masker));
+    MASKERS[usize::from(choice % 8)].clone()
 }
 
 fn build_masker(choice: u8) -> Masker {
@@ -99,27 +98,37 @@ fn build_masker(choice: u8) -> Masker {
     Masker::new(&detect, b"key").expect("every detector of the table is known")
 }
 
-/// A column as one byte of the input describes it.
-fn column(choice: u8) -> ColumnPlan {
-    let kind = [Kind::Text, Kind::Json, Kind::Jsonb, Kind::Int8, Kind::Other][usize::from(choice / 3 % 5)];
-    let mode = match choice % 3 {
+/// A column as two bytes of the input describe it.
+fn column(choice: u8, kind: u8) -> ColumnPlan {
+    let kinds: Vec<_> = Kind::all().map(|(kind, _)| kind).collect();
+    let mode = match choice % 4 {
         0 => Mode::Pass,
         1 => Mode::Detect,
-        _ => Mode::Mask {
+        2 => Mode::Mask {
             rule: "column".to_owned(),
-            operator: operator(choice / 30),
+            operator: operator(choice / 8),
         },
+        _ => Mode::Paths(paths(operator_json(choice / 8))),
     };
     ColumnPlan {
         mode,
-        kind,
-        binary: choice / 15 % 2 == 1,
+        kind: kinds[usize::from(kind) % kinds.len()],
+        binary: choice / 4 % 2 == 1,
     }
+}
+
+/// What a path of these names is masked.
+fn paths(operator: &str) -> Paths {
+    let rule =
+        format!(r#"[{{"rule":"paths","paths":["$..secret","$.a[*].b","$.c[0]"],"operator":{operator}}}]"#);
+    Paths::from_json(&rule).expect("paths that are sound")
 }
 
 /// Up to four columns, and the plan for them.
 fn plan(data: &mut &[u8]) -> (Vec<ColumnPlan>, RowPlan) {
-    let columns: Vec<_> = (0..next(data) % 5).map(|_| column(next(data))).collect();
+    let columns: Vec<_> = (0..next(data) % 5)
+        .map(|_| column(next(data), next(data)))
+        .collect();
     let plan =
         RowPlan::new(columns.clone(), Some(masker(next(data)))).expect("a plan with a masker is complete");
     (columns, plan)

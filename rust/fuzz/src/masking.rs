@@ -1,7 +1,7 @@
 use countersign_core::masking::{
     detectors,
     detectors::DETECTORS,
-    operators::{Operator, REDACTED},
+    operators::{Keys, Operator, REDACTED},
 };
 
 use super::{masker, next, operator};
@@ -19,8 +19,12 @@ pub fn masking(mut data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data)
         && let Ok(operator) = Operator::from_json(text)
     {
-        let _ = operator.apply(data, b"key");
+        let _ = operator.apply(data, &keys());
     }
+}
+
+fn keys() -> Keys {
+    Keys::new(b"key").expect("a key of any length is one")
 }
 
 fn in_order(hits: impl Iterator<Item = (usize, usize)>, length: usize) {
@@ -54,7 +58,7 @@ fn expected(choice: u8, text: &[u8], bounds: &[(usize, usize, bool)]) -> Vec<u8>
     let mut from = 0;
     for &(start, end, is_rest) in bounds {
         let masked = operator(choice)
-            .apply(&text[start..end], b"key")
+            .apply(&text[start..end], &keys())
             .filter(|_| !is_rest);
         out.extend(&text[from..start]);
         out.extend(masked.unwrap_or_else(|| REDACTED.to_vec()));

@@ -10,6 +10,10 @@ use super::{contains, message, next, plan, row_payload};
 /// Long enough that no mutation writes it by chance, and nothing that a detector would see.
 const SECRET: &[u8] = b"zQ!planted~secret#17";
 
+/// What a path of every path rule names.
+const AT_PATH: &str =
+    r#"{"a":{"b":"zQ!planted~secret#17"},"x":{"\u0073ecret":["zQ!planted~secret#17"]},"more":MORE}"#;
+
 /// Well-formed rows with a secret planted in every masked column, somewhere in the value: it is in no answer, under any plan and
 /// however the rows arrive. JSON that was valid stays valid.
 pub fn rows(mut data: &[u8]) {
@@ -79,8 +83,16 @@ fn value(column: &ColumnPlan, data: &mut &[u8]) -> Option<Vec<u8>> {
             let (head, tail) = taken.split_at(taken.len() / 2);
             [head, SECRET, tail].concat()
         }
+        Mode::Paths(_) if column.kind == Kind::Jsonb && column.binary => {
+            [&[1], at_path(&json(taken)).as_bytes()].concat()
+        }
+        Mode::Paths(_) => at_path(&json(taken)).into_bytes(),
         _ => text,
     })
+}
+
+fn at_path(more: &[u8]) -> String {
+    AT_PATH.replace("MORE", &String::from_utf8_lossy(more))
 }
 
 fn is_json(column: &ColumnPlan) -> bool {
@@ -99,7 +111,7 @@ fn json(text: &[u8]) -> Vec<u8> {
 
 fn check(column: &ColumnPlan, value: Option<&[u8]>) {
     let Some(value) = value else { return };
-    if matches!(column.mode, Mode::Mask { .. }) {
+    if matches!(column.mode, Mode::Mask { .. } | Mode::Paths(_)) {
         assert!(!contains(value, SECRET), "the secret is in the answer");
     }
     if is_json(column) {

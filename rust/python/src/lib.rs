@@ -13,8 +13,10 @@ use countersign_core::{
         Masker as CoreMasker,
         copy::{CopyFormat, CopyMasker},
         detectors::DETECTORS,
+        kinds::Kind,
         operators::Operator,
-        rows::{ColumnPlan, Kind, Mode, RowPlan as CorePlan},
+        paths::{Paths, problem},
+        rows::{ColumnPlan, Mode, RowPlan as CorePlan},
     },
     messages,
     startup::{Startup, StartupDecoder as CoreStartup},
@@ -232,14 +234,7 @@ impl RowPlan {
 
 fn column_plan(column: (String, String, bool, String, String)) -> PyResult<ColumnPlan> {
     let (mode, kind, binary, rule, operator) = column;
-    let kind = match kind.as_str() {
-        "text" => Kind::Text,
-        "json" => Kind::Json,
-        "jsonb" => Kind::Jsonb,
-        "int8" => Kind::Int8,
-        "other" => Kind::Other,
-        _ => return Err(PyValueError::new_err(format!("unknown kind {kind:?}"))),
-    };
+    let kind = Kind::named(&kind).ok_or_else(|| PyValueError::new_err(format!("unknown kind {kind:?}")))?;
     let mode = match mode.as_str() {
         "pass" => Mode::Pass,
         "detect" => Mode::Detect,
@@ -247,9 +242,20 @@ fn column_plan(column: (String, String, bool, String, String)) -> PyResult<Colum
             rule,
             operator: Operator::from_json(&operator).map_err(PyValueError::new_err)?,
         },
+        "paths" => Mode::Paths(Paths::from_json(&operator).map_err(PyValueError::new_err)?),
         _ => return Err(PyValueError::new_err(format!("unknown mode {mode:?}"))),
     };
     Ok(ColumnPlan { mode, kind, binary })
+}
+
+#[pyfunction]
+fn kind_of_type(oid: u32) -> &'static str {
+    Kind::of_type(oid).name()
+}
+
+#[pyfunction]
+fn path_problem(path: &str) -> String {
+    problem(path).unwrap_or_default()
 }
 
 #[pyfunction]
@@ -414,8 +420,8 @@ mod _core {
     use super::{
         BackendDecoder, FrontendDecoder, Masker, ProtocolError, RowPlan, StartupDecoder, decode_bind,
         decode_copy_response, decode_describe, decode_execute, decode_fields, decode_function_call,
-        decode_function_result, decode_parse, decode_query, decode_row_description, decode_rows, shape_key,
-        steady_request,
+        decode_function_result, decode_parse, decode_query, decode_row_description, decode_rows,
+        kind_of_type, path_problem, shape_key, steady_request,
     };
     use super::{DETECTORS, PyResult};
     use pyo3::prelude::*;

@@ -78,7 +78,7 @@ def refused(load, tmp_path):
         (RULE.format("review\n    review:\n      steps: []"), "5: 'steps' holds no step"),
         (RULE.format("review\n    review:\n      steps: [{}, {}]"), "5: several steps are not supported yet"),
         (RULE.format("review\n    review:\n      steps:\n        - escalate_after: 10m"), "6: unknown key 'escalate_after'"),
-        ("masking:\n  - name: m\n", "2: mask rule 'm' masks nothing (hint: give it 'columns', 'labels' or 'detect')"),
+        ("masking:\n  - name: m\n", "2: mask rule 'm' masks nothing (hint: give it 'columns', 'labels', 'detect' or 'paths')"),
         ("masking:\n  - name: m\n    columns:\n      - a.b.c\n      - b.c\n", "5: 'b.c' does not name a column"),
         ("masking:\n  - name: m\n    columns:\n      - a..c\n", "4: 'a..c' does not name a column"),
         (
@@ -90,6 +90,16 @@ def refused(load, tmp_path):
         (
             "masking:\n  - name: m\n    labels:\n      - pii\n",
             "4: no target of mask rule 'm' labels a column 'pii' (hint: a target attaches them: columns: {pii: [public.customers.email]})",
+        ),
+        (
+            "masking:\n  - name: m\n    paths:\n      - $.a\n      - a.b\n",
+            "5: 'a.b' is no path into JSON: a path begins with $ (hint: $.user.email, ",
+        ),
+        ("masking:\n  - name: m\n    paths: ['$.a[1:2]']\n", "3: '$.a[1:2]' is no path into JSON: in brackets stand a quoted name"),
+        ("masking:\n  - name: m\n    paths: []\n", "3: 'paths' is empty"),
+        (
+            "masking:\n  - name: m\n    paths: [$.a]\n    detect: [iban]\n",
+            "4: mask rule 'm' has both 'paths' and 'detect' (hint: make two rules of it)",
         ),
         ("masking:\n  - name: m\n    detect:\n      - iban\n      - ibn\n", "5: 'detect' holds 'ibn' (hint: known: email, "),
         (
@@ -112,8 +122,21 @@ def test_each_problem_is_told_once_with_its_line(refused, text, told):
         ("{redact: {keep_last: 4}}", "operator 'redact' takes no options"),
         ("{redact: }", "operator 'redact' takes no options (hint: {redact: {}})"),
         ("{partial: {keep: 4}}", "operator 'partial' takes keep_first, keep_last"),
-        ("{partial: {keep_last: -1}}", "whole numbers from 0 to 100"),
-        ("{partial: {keep_last: true}}", "whole numbers from 0 to 100"),
+        ("{partial: {keep_last: -1}}", "'keep_last' of operator 'partial' is -1 (hint: a whole number from 0 to 100)"),
+        ("{partial: {keep_last: true}}", "a whole number from 0 to 100"),
+        ("{tokenize: {to: month}}", "operator 'tokenize' takes no options"),
+        ("{range: {}}", "operator 'range' needs 'width', 'to' or both (hint: {range: {width: 10}} or {range: {to: month}})"),
+        ("{range: 10}", "operator 'range' takes width, to (hint: {range: {width: 10}})"),
+        ("{range: {width: 0}}", "'width' of operator 'range' is 0 (hint: a number above 0, such as 10)"),
+        ("{range: {width: -5}}", "a number above 0"),
+        ("{range: {width: '10'}}", "a number above 0"),
+        ("{range: {width: true}}", "a number above 0"),
+        ("{range: {width: .inf}}", "a number above 0"),
+        ("{range: {width: .nan}}", "a number above 0"),
+        (
+            "{range: {to: moon}}",
+            "'to' of operator 'range' is 'moon' (hint: one of minute, hour, day, week, month, quarter, year, decade)",
+        ),
     ],
 )
 def test_an_operator_that_the_engine_would_refuse_is_found_at_load(refused, operator, told):

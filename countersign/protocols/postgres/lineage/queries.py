@@ -326,10 +326,10 @@ def _set(target_list: Any, assigned: dict[str, Reveals], scope: Scope) -> None:
 
 
 def _count_moves(target: Row, assigned: dict[str, Reveals], scope: Scope) -> None:
-    """What goes into a column that is masked itself stays masked."""
+    """What goes into a column that is masked itself stays masked, but not where only parts of that are."""
     for name, given in assigned.items():
         held = target.certain(name)
-        if held is None or not held.columns:
+        if held is None or held.columns <= scope.world.partly:
             scope.gathered.moves |= given.columns
 
 

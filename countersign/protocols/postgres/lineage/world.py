@@ -71,7 +71,8 @@ class Code:
 @dataclass(frozen=True, slots=True, eq=False)
 class World:
     """``relations`` by name, in every schema. ``plain_types``: users' types to which a cast keeps the value. ``fresh``: tables that are
-    too new for the catalog and known to hold nothing masked. ``readings`` keeps what was found, by the text."""
+    too new for the catalog and known to hold nothing masked. ``partly``: masked columns, in full, of which only parts are masked.
+    ``readings`` keeps what was found, by the text."""
 
     relations: Mapping[str, tuple[Relation, ...]] = field(default_factory=dict)
     code: Code = field(default_factory=Code)
@@ -80,6 +81,7 @@ class World:
     hides_large_objects: bool = False
     is_exact: bool = False
     fresh: frozenset[str] = frozenset()
+    partly: frozenset[str] = frozenset()
     readings: dict[str, Any] = field(default_factory=dict)
 
     def exact(self) -> "World":

@@ -167,7 +167,7 @@ async def read_catalog(dialer: Dialer, database: str, rules: tuple[MaskRule, ...
         fingerprint = f"{version} {shown_path} {path} {state}"
         if before is not None and before.fingerprint == fingerprint:
             return before
-        wanted = queries(int(version)) | (FOR_MASKING if any(rule.columns for rule in rules) else {})
+        wanted = queries(int(version)) | (FOR_MASKING if any(rule.is_of_columns for rule in rules) else {})
         rows = {name: await fetch(connection, sql) for name, sql in wanted.items()}
     except InquiryFailed as error:
         raise CatalogUnavailable(f"the target's catalog cannot be read: {error}") from error
@@ -178,5 +178,5 @@ async def read_catalog(dialer: Dialer, database: str, rules: tuple[MaskRule, ...
 
 
 def _held(search_path: list[str], rows: Rows, rules: tuple[MaskRule, ...], fingerprint: str) -> Held:
-    catalog = masking_catalog(rows) if any(rule.columns for rule in rules) else Catalog([])
+    catalog = masking_catalog(rows) if any(rule.is_of_columns for rule in rules) else Catalog([])
     return Held(schema_of(search_path, rows), catalog, {rules: resolve(catalog, rules)}, fingerprint if is_whole(rows) else "")

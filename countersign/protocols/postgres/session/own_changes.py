@@ -7,7 +7,9 @@ from countersign.protocols.postgres.lineage import Code
 from countersign.protocols.postgres.masking import Catalog, CatalogColumn
 
 OWN_COLUMNS = b"""
-    SELECT pg_catalog.json_build_array(a.attrelid, a.attnum, n.nspname, c.relname, a.attname, a.attgenerated OPERATOR(pg_catalog.<>) '')
+    SELECT pg_catalog.json_build_array(a.attrelid, a.attnum, n.nspname, c.relname, a.attname, a.attgenerated OPERATOR(pg_catalog.<>) '',
+      a.atttypid OPERATOR(pg_catalog.=) ANY ('{114,3802,199,3807}'::pg_catalog.oid[])
+      OR a.atttypid OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid)
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
     JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
@@ -15,6 +17,7 @@ OWN_COLUMNS = b"""
       AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f}'::pg_catalog."char"[])
       AND (pg_catalog.age(c.xmin) OPERATOR(pg_catalog.<=) 0 OR pg_catalog.age(a.xmin) OPERATOR(pg_catalog.<=) 0)
 """
+"""Of a users' type it is not asked what it is made of: it may be JSON."""
 OWN_VIEW_USES = b"""
     SELECT pg_catalog.json_build_array(r.ev_class, d.refobjid, d.refobjsubid)
     FROM pg_catalog.pg_depend d

@@ -60,7 +60,7 @@ impl Iterator for Tokens<'_> {
         let skipped = rest.iter().position(|&byte| byte == b'"' || is_of_number(byte))?;
         let token = rest.get(skipped..)?;
         let length = if token.first() == Some(&b'"') {
-            string(token)
+            string_length(token)
         } else {
             token.iter().take_while(|&&byte| is_of_number(byte)).count()
         };
@@ -76,7 +76,7 @@ fn is_of_number(byte: u8) -> bool {
 }
 
 /// The length of a string with its quotes; up to the end of the text where it has none.
-fn string(token: &[u8]) -> usize {
+pub fn string_length(token: &[u8]) -> usize {
     let mut at = 1;
     while let Some(next) = memchr2(b'"', b'\\', token.get(at..).unwrap_or_default()) {
         at += next + 1;
@@ -89,7 +89,7 @@ fn string(token: &[u8]) -> usize {
 }
 
 /// What a token says. An escape that stands for no character is U+FFFD.
-fn unquoted(raw: &[u8]) -> Cow<'_, [u8]> {
+pub fn unquoted(raw: &[u8]) -> Cow<'_, [u8]> {
     let Some(inside) = raw.strip_prefix(b"\"") else {
         return Cow::Borrowed(raw);
     };

@@ -5,7 +5,10 @@ pub mod copy;
 pub mod detectors;
 mod fold;
 pub mod json;
+pub mod kinds;
 pub mod operators;
+mod parts;
+pub mod paths;
 pub mod rows;
 pub mod scan;
 pub mod sieve;
@@ -14,7 +17,7 @@ use std::sync::Arc;
 
 use context::Context;
 use detectors::{DETECTORS, Hit, Search, Set};
-use operators::Operator;
+use operators::{Keys, Operator};
 use scan::Scanner;
 use sieve::{Candidates, FEW, Sieve};
 
@@ -39,7 +42,7 @@ struct Inner {
     scanner: Scanner,
     /// Those of every detector in use, each once, where there are few.
     sieves: Option<Vec<Sieve>>,
-    hash_key: Vec<u8>,
+    keys: Keys,
 }
 
 /// The sieves of some detectors, if each has its own and they are few together.
@@ -92,13 +95,13 @@ impl Masker {
                 in_use,
                 scanner: Scanner::new(in_use),
                 sieves: few_sieves(in_use),
-                hash_key: hash_key.to_vec(),
+                keys: Keys::new(hash_key)?,
             }),
         })
     }
 
-    pub fn hash_key(&self) -> &[u8] {
-        &self.inner.hash_key
+    pub fn keys(&self) -> &Keys {
+        &self.inner.keys
     }
 
     /// What is sensitive in a text, in order, without overlaps: the leftmost wins, among equals the longest. What a later one has beyond
@@ -205,7 +208,7 @@ impl Masker {
     fn replace_all(&self, text: &[u8], found: &Found) -> Vec<u8> {
         self.watch(found)
             .filter(|_| !found.is_rest)
-            .and_then(|watch| watch.operator.apply(text, &self.inner.hash_key))
+            .and_then(|watch| watch.operator.apply(text, &self.inner.keys))
             .unwrap_or_else(|| operators::REDACTED.to_vec())
     }
 }

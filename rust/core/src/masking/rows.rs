@@ -6,31 +6,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use memchr::memchr;
 
-use super::{Masker, json, operators::Operator, sieve::Candidates};
+pub use super::kinds::Kind;
+use super::{
+    Found, Masker, json,
+    operators::{Operator, REDACTED, as_document, masked, searched, string},
+    parts::{self, parts},
+    paths::Paths,
+    sieve::Candidates,
+};
 use crate::{
     ProtocolError,
     framing::{HEADER, whole_message},
     reader::Reader,
 };
 
-/// What a column's bytes are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The same bytes in text and binary format.
-    Text,
-    Json,
-    /// In binary format a version byte 1 stands ahead of the text.
-    Jsonb,
-    Int8,
-    Other,
-}
-
 /// What happens to a column.
 #[derive(Debug, Clone)]
 pub enum Mode {
     Pass,
     Detect,
-    Mask { rule: String, operator: Operator },
+    Mask {
+        rule: String,
+        operator: Operator,
+    },
+    /// Parts of its JSON are masked, and the rest of it is searched.
+    Paths(Paths),
 }
 
 /// One column of a plan.
@@ -74,26 +74,33 @@ impl ColumnPlan {
     }
 
     fn masks(&self) -> bool {
-        matches!(self.mode, Mode::Mask { .. })
+        matches!(self.mode, Mode::Mask { .. } | Mode::Paths(_))
     }
 
     /// True where some value changes, or may, though no detector's sieve sees it in the bytes as they are.
     fn may_hide(&self) -> bool {
-        match (&self.mode, self.kind) {
-            (Mode::Pass, _) => false,
-            (Mode::Mask { .. }, _) | (Mode::Detect, Kind::Json | Kind::Jsonb) => true,
-            (Mode::Detect, Kind::Int8) => self.binary,
-            (Mode::Detect, Kind::Text | Kind::Other) => false,
+        let is_escaped = matches!(self.kind, Kind::Json | Kind::Jsonb | Kind::Bytea);
+        self.masks() || (!self.passes() && (is_escaped || self.hides_by_type()))
+    }
+
+    /// True where the bytes are not the text that a search is for.
+    fn hides_by_type(&self) -> bool {
+        match self.kind {
+            Kind::Text | Kind::Padded | Kind::Xml | Kind::Json | Kind::Jsonb | Kind::Bytea => false,
+            Kind::Int2 | Kind::Oid | Kind::Float4 | Kind::Uuid | Kind::Bits => false,
+            Kind::Date | Kind::Time | Kind::Timestamp | Kind::Timestamptz => false,
+            Kind::Int4 | Kind::Int8 | Kind::Numeric | Kind::Float8 | Kind::Money => self.binary,
+            Kind::Inet | Kind::Cidr | Kind::Macaddr | Kind::Macaddr8 | Kind::Other => self.binary,
         }
     }
 
     /// The same of one searched value.
     fn hides(&self, value: &[u8]) -> bool {
         match self.kind {
-            // What its strings say may be spelt with escapes.
-            Kind::Json | Kind::Jsonb => memchr(b'\\', value).is_some(),
-            Kind::Int8 => self.binary,
-            Kind::Text | Kind::Other => false,
+            // What its strings say may be spelt with escapes, and its bytes in hex.
+            Kind::Json | Kind::Jsonb | Kind::Bytea => memchr(b'\\', value).is_some(),
+            Kind::Other => self.binary && value.len() >= parts::SHORTEST,
+            _ => self.hides_by_type(),
         }
     }
 }
@@ -105,9 +112,10 @@ impl RowPlan {
             return Err("a plan that masks needs a masker".to_owned());
         }
         let mut names: Vec<String> = Vec::new();
-        let of_columns = columns.iter().filter_map(|column| match &column.mode {
-            Mode::Mask { rule, .. } => Some(rule.clone()),
-            _ => None,
+        let of_columns = columns.iter().flat_map(|column| match &column.mode {
+            Mode::Mask { rule, .. } => vec![rule.clone()],
+            Mode::Paths(paths) => paths.rules().map(str::to_owned).collect(),
+            Mode::Pass | Mode::Detect => Vec::new(),
         });
         let of_masker = masker
             .iter()
@@ -138,7 +146,7 @@ impl RowPlan {
 
     /// True where a value without a backslash may change though no sieve sees anything in its bytes.
     pub fn changes_unseen(&self) -> bool {
-        let unseen = |column: &ColumnPlan| !column.passes() && (column.masks() || column.hides(b""));
+        let unseen = |column: &ColumnPlan| !column.passes() && (column.masks() || column.hides_by_type());
         self.inner.columns.iter().any(unseen)
     }
 
@@ -283,7 +291,7 @@ impl RowPlan {
             let is_clean = match column.mode {
                 Mode::Pass => true,
                 Mode::Detect => !column.hides(value) && !candidates.touch(start + 4, end),
-                Mode::Mask { .. } => false,
+                Mode::Mask { .. } | Mode::Paths(_) => false,
             };
             if is_clean {
                 continue;
@@ -307,56 +315,82 @@ impl RowPlan {
             Mode::Detect => self.detect(column, value),
             Mode::Mask { rule, operator } => {
                 self.count(rule);
-                self.whole(column, value, operator).map(Cow::Owned)
+                let keys = self.inner.masker.as_ref()?.keys();
+                masked(operator, column.kind, column.binary, value, keys).map(Cow::Owned)
             }
+            Mode::Paths(paths) => self.by_paths(column, paths, value),
         }
     }
 
-    /// The whole value masked, in a form that its type can hold; NULL where nothing else can.
-    fn whole(&self, column: &ColumnPlan, value: &[u8], operator: &Operator) -> Option<Vec<u8>> {
-        let key = self.inner.masker.as_ref().map_or(&[][..], Masker::hash_key);
-        match column.kind {
-            Kind::Text => operator.apply(value, key),
-            Kind::Json | Kind::Jsonb => {
-                let masked = operator.apply(value, key)?;
-                let text =
-                    serde_json::Value::String(String::from_utf8_lossy(&masked).into_owned()).to_string();
-                let version: &[u8] = if column.kind == Kind::Jsonb && column.binary {
-                    &[1]
-                } else {
-                    &[]
-                };
-                Some([version, text.as_bytes()].concat())
+    /// What paths name is masked; the whole value where it is no JSON that can be followed, NULL where it is of another type.
+    fn by_paths<'a>(&self, column: &ColumnPlan, paths: &Paths, value: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        let text = match (column.kind, column.binary) {
+            (Kind::Jsonb, true) => value.strip_prefix(&[1]),
+            (Kind::Json | Kind::Jsonb | Kind::Text | Kind::Padded, _) => Some(value),
+            _ => {
+                paths.rules().for_each(|rule| self.count(rule));
+                return None;
             }
-            Kind::Int8 | Kind::Other => None,
+        };
+        let keys = self.inner.masker.as_ref()?.keys();
+        let Some((json, rules)) = text.and_then(|text| paths.mask(text, keys)) else {
+            paths.rules().for_each(|rule| self.count(rule));
+            return Some(Cow::Owned(as_document(
+                &string(REDACTED),
+                column.kind,
+                column.binary,
+            )));
+        };
+        rules.iter().for_each(|rule| self.count(rule));
+        let version = value
+            .get(..value.len() - text.map_or(0, <[u8]>::len))
+            .unwrap_or_default();
+        let searched = self.search_json(&json);
+        match (rules.is_empty(), searched) {
+            (true, None) => Some(Cow::Borrowed(value)),
+            (_, searched) => Some(Cow::Owned([version, &searched.unwrap_or(json)].concat())),
         }
+    }
+
+    /// A JSON text without what the detectors find in it; `None` where that is nothing.
+    fn search_json(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let masker = self
+            .inner
+            .masker
+            .as_ref()
+            .filter(|masker| !masker.inner.watches.is_empty())?;
+        let (masked, found) = json::mask(masker, text)?;
+        self.count_all(masker, &found);
+        Some(masked)
     }
 
     fn detect<'a>(&self, column: &ColumnPlan, value: &'a [u8]) -> Option<Cow<'a, [u8]>> {
-        let Some(masker) = &self.inner.masker else {
-            return None;
-        };
-        let (masked, found) = match (column.kind, column.binary, value.first_chunk::<8>()) {
-            (Kind::Json | Kind::Jsonb, ..) => match json::mask(masker, value) {
+        let masker = self.inner.masker.as_ref()?;
+        let (masked, found) = match column.kind {
+            Kind::Json | Kind::Jsonb => match json::mask(masker, value) {
                 Some((masked, found)) => (Some(masked), found),
                 None => (None, Vec::new()),
             },
-            (Kind::Int8, true, Some(bytes)) => (
-                None,
-                masker.find(i64::from_be_bytes(*bytes).to_string().as_bytes()),
-            ),
-            (Kind::Int8 | Kind::Other, ..) => (None, masker.find(value)),
-            (Kind::Text, ..) => {
+            Kind::Text | Kind::Padded | Kind::Xml => {
                 let found = masker.find(value);
                 let masked = (!found.is_empty()).then(|| masker.replace(value, &found));
                 (masked, found)
             }
+            // There is no other masked form that its type could hold.
+            kind => (
+                None,
+                found_inside(masker, kind, column.binary, value, MOST_LEVELS),
+            ),
         };
         if found.is_empty() {
             return Some(Cow::Borrowed(value));
         }
-        found.iter().for_each(|one| self.count(masker.rule_of(one)));
+        self.count_all(masker, &found);
         masked.map(Cow::Owned)
+    }
+
+    fn count_all(&self, masker: &Masker, found: &[Found]) {
+        found.iter().for_each(|one| self.count(masker.rule_of(one)));
     }
 
     fn count(&self, rule: &str) {
@@ -364,6 +398,26 @@ impl RowPlan {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// How deep values within values are looked into.
+const MOST_LEVELS: usize = 8;
+
+/// What is sensitive in a value that is no text: in its bytes, in what they say as text, and in the values that it is made of.
+fn found_inside(masker: &Masker, kind: Kind, binary: bool, value: &[u8], levels: usize) -> Vec<Found> {
+    let mut found = match searched(kind, binary, value) {
+        Some(text) => masker.find(&text),
+        None => masker.find(value),
+    };
+    if kind == Kind::Other && binary && value.len() >= parts::SHORTEST && levels > 0 && found.is_empty() {
+        for (kind, part) in parts(value) {
+            found.extend(match kind {
+                Kind::Json | Kind::Jsonb => json::mask(masker, part).map_or(Vec::new(), |(_, found)| found),
+                kind => found_inside(masker, kind, true, part, levels - 1),
+            });
+        }
+    }
+    found
 }
 
 /// True where a row's payload is this many values and nothing else.
