@@ -14,6 +14,7 @@ REDACT = '{"redact":{}}'
 
 # The core's detectors that the corpus calls otherwise.
 KIND_OF_DETECTOR = {
+    "short_card": "payment_card",
     "uk_nhs_number": "uk_nhs",
     "be_national_number": "be_rrn",
     "baltic_personal_code": "ee_isikukood",

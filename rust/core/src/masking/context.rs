@@ -35,14 +35,14 @@ struct Node<T> {
 }
 
 impl<T: Copy + Default + std::ops::BitOrAssign> Words<T> {
-    /// Words are in small letters.
+    /// Words are in small letters. Those of other scripts count in capitals too, and with one ahead.
     pub fn new<'a>(words: impl Iterator<Item = (&'a str, T)>) -> Self {
         let empty = || Node {
             next: Vec::new(),
             speaks_for: T::default(),
         };
         let mut nodes = vec![empty()];
-        for (word, speaks_for) in words {
+        for (word, speaks_for) in words.flat_map(|(word, set)| spellings(word).map(move |word| (word, set))) {
             let mut at = 0;
             for byte in word.bytes().rev() {
                 let free = nodes.len();
@@ -97,6 +97,8 @@ impl<T: Copy + Default + std::ops::BitOrAssign> Words<T> {
                 }
             } else if matches!(byte, b' ' | b'_' | b'-' | b'.') && begins(text, at) && at < end {
                 at -= 1;
+                let is_dotted = byte == b' ' && text.get(at.wrapping_sub(1)) == Some(&b'.');
+                at -= usize::from(is_dotted);
                 if !text.get(at.wrapping_sub(1)).copied().is_some_and(is_letter) {
                     return;
                 }
@@ -105,6 +107,16 @@ impl<T: Copy + Default + std::ops::BitOrAssign> Words<T> {
             }
         }
     }
+}
+
+/// A word as `ending` reads it, which makes capitals of ASCII small.
+fn spellings(word: &str) -> impl Iterator<Item = String> {
+    let mut letters = word.chars();
+    let titled: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    let titled = titled + letters.as_str();
+    let others = (!word.is_ascii()).then(|| [word.to_uppercase(), titled]);
+    let all = std::iter::once(word.to_owned()).chain(others.into_iter().flatten());
+    all.map(|spelling| spelling.to_ascii_lowercase())
 }
 
 fn following<T>(node: &Node<T>, byte: u8) -> Option<usize> {
@@ -195,7 +207,8 @@ mod tests {
             assert_eq!(ahead(text), 2, "{text}");
         }
         assert_eq!(ahead("birth  date"), 0);
-        assert_eq!((ahead("ИНН "), ahead("инн "), ahead("длинн ")), (0, 4, 0));
+        let cyrillic = ["ИНН ", "инн ", "Инн ", "И.Н.Н. ", "и. н. н.", "длинн "];
+        assert_eq!(cyrillic.map(ahead), [4, 4, 4, 4, 4, 0]);
         assert_eq!(ahead("我的身份证号码"), 8);
     }
 

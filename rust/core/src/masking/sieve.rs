@@ -146,9 +146,9 @@ pub fn begins_with_domain(mut text: &[u8]) -> bool {
     }
 }
 
-/// Thirteen digits with at most one separator between two of them.
+/// Fourteen digits with at most one separator between two of them.
 pub fn payment_card(text: &[u8], from: usize) -> Option<Stretch> {
-    static CARD: Joined = Joined::new(13, 13, 1, b"0123456789", b" -");
+    static CARD: Joined = Joined::new(14, 14, 1, b"0123456789", b" -");
     CARD.next(text, from)
 }
 

@@ -15,7 +15,13 @@ pub const DETECTORS: &[Detector] = &[
         &[
             OF_A_PERSON,
             OF_TAXES,
-            &["sin", "socialinsurance", "socialinsurancenumber", "nas"]
+            &[
+                "sin",
+                "socialinsurance",
+                "socialinsurancenumber",
+                "nas",
+                "assurancesociale"
+            ]
         ],
         ["SIN: 130 692 544", "social insurance number 130692544"],
         ["130 692 544", "SIN 130692545", "SIN 130692544.5"]
@@ -34,7 +40,11 @@ pub const DETECTORS: &[Detector] = &[
         ["999.999.999-99"],
         ["99999999999", "999999999-99"],
         br_cpf,
-        &[OF_A_PERSON, OF_TAXES, &["cpf"]],
+        &[
+            OF_A_PERSON,
+            OF_TAXES,
+            &["cpf", "cadastrodepessoafísica", "cadastrodepessoasfísicas"]
+        ],
         ["390.533.447-05", "CPF 39053344705"],
         ["390.533.447-06", "39053344705", "111.111.111-11"]
     ),
@@ -61,7 +71,11 @@ pub const DETECTORS: &[Detector] = &[
         ["99.999.999-X", "9.999.999-X"],
         ["99999999-X", "9999999-X", "99999999X", "9999999X"],
         cl_rut,
-        &[OF_A_PERSON, OF_TAXES, &["rut", "run"]],
+        &[
+            OF_A_PERSON,
+            OF_TAXES,
+            &["rut", "run", "rolúnicotributario", "rolunicotributario"]
+        ],
         ["12.531.909-2", "RUT 12531909-2"],
         ["12.531.909-3", "12531909-2"]
     ),

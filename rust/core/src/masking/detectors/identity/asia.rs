@@ -25,25 +25,36 @@ pub const DETECTORS: &[Detector] = &[
         [],
         ["999999999", "99999999-9"],
         il_id,
-        &[OF_A_PERSON, &["teudatzehut", "תעודתזהות", "מספרזהות"]],
+        &[OF_A_PERSON, &["teudatzehut", "תעודתזהות", "מספרזהות", "תז"]],
         ["teudat zehut 039337423"],
         ["039337423", "teudat zehut 039337424"]
     ),
     identity!(
         "in_aadhaar",
-        ["9999 9999 9999", "9999-9999-9999"],
-        ["999999999999"],
+        [],
+        ["999999999999", "9999 9999 9999", "9999-9999-9999"],
         in_aadhaar,
-        &[OF_A_PERSON, &["aadhaar", "aadhar", "uidai", "aadhaarnumber"]],
-        ["2341 2341 2346", "Aadhaar 234123412346"],
-        ["2341 2341 2347", "234123412346", "1341 2341 2346"]
+        &[
+            OF_A_PERSON,
+            &["aadhaar", "aadhar", "uidai", "aadhaarnumber", "आधार"]
+        ],
+        ["Aadhaar 2341 2341 2346", "Aadhaar 234123412346"],
+        [
+            "2341 2341 2346",
+            "Aadhaar 2341 2341 2347",
+            "Aadhaar 1341 2341 2346"
+        ]
     ),
     identity!(
         "in_pan",
         [],
         ["AAAAA9999A"],
         in_pan,
-        &[OF_A_PERSON, OF_TAXES, &["pan", "pancard", "pannumber", "panno"]],
+        &[
+            OF_A_PERSON,
+            OF_TAXES,
+            &["pan", "pancard", "pannumber", "panno", "permanentaccountnumber"]
+        ],
         ["PAN ACUPA7085R"],
         ["ACUPA7085R", "PAN ACUXA7085R"]
     ),
@@ -61,7 +72,10 @@ pub const DETECTORS: &[Detector] = &[
         [],
         ["A999999999"],
         tw_id,
-        &[OF_A_PERSON, &["身分證", "身份證", "身分證字號", "統一編號"]],
+        &[
+            OF_A_PERSON,
+            &["身分證", "身份證", "身分證字號", "統一編號", "taiwanid"]
+        ],
         ["身分證字號 A123456789"],
         ["A123456789", "身分證 A123456788"]
     ),
@@ -137,7 +151,7 @@ pub const DETECTORS: &[Detector] = &[
         [],
         ["999999999999", "9999999999"],
         ru_inn,
-        &[OF_A_PERSON, OF_TAXES, &["inn", "инн", "ИНН"]],
+        &[OF_A_PERSON, OF_TAXES, &["inn", "инн"]],
         ["ИНН 500100732259", "INN: 7707083893"],
         ["500100732259", "ИНН 500100732258", "INN 7707083894"]
     ),
@@ -146,7 +160,7 @@ pub const DETECTORS: &[Detector] = &[
         ["999-999-999 99", "999-999-999-99"],
         ["99999999999"],
         ru_snils,
-        &[OF_A_PERSON, &["snils", "снилс", "СНИЛС"]],
+        &[OF_A_PERSON, &["snils", "снилс"]],
         ["112-233-445 95", "СНИЛС 11223344595"],
         ["112-233-445 96", "11223344595"]
     ),

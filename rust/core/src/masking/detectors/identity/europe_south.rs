@@ -85,7 +85,7 @@ pub const DETECTORS: &[Detector] = &[
         [],
         ["9999999999"],
         bg_egn,
-        &[OF_A_PERSON, &["egn", "егн", "ЕГН"]],
+        &[OF_A_PERSON, &["egn", "егн", "единенгражданскиномер"]],
         ["EGN 7523169263", "егн: 7523169263"],
         ["7523169263", "EGN 7523169264"]
     ),
@@ -94,7 +94,7 @@ pub const DETECTORS: &[Detector] = &[
         [],
         ["99999999999"],
         iso_11_10,
-        &[OF_A_PERSON, OF_TAXES, &["oib"]],
+        &[OF_A_PERSON, OF_TAXES, &["oib", "osobniidentifikacijskibroj"]],
         ["OIB 33392005961"],
         ["33392005961", "OIB 33392005962"]
     ),
@@ -112,7 +112,7 @@ pub const DETECTORS: &[Detector] = &[
         [],
         ["99999999999"],
         gr_amka,
-        &[OF_A_PERSON, &["amka", "αμκα", "ΑΜΚΑ"]],
+        &[OF_A_PERSON, &["amka", "αμκα"]],
         ["AMKA 01013099997"],
         ["01013099997", "AMKA 01013099998"]
     ),

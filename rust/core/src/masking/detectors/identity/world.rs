@@ -12,7 +12,7 @@ pub const DETECTORS: &[Detector] = &[
         [],
         ["9999999999999"],
         za_id,
-        &[OF_A_PERSON, &["said", "rsaid", "southafricanid", "idno"]],
+        &[OF_A_PERSON, &["said", "zaid", "rsaid", "southafricanid", "idno"]],
         ["SA ID 7503305044089"],
         ["7503305044089", "SA ID 7503305044088"]
     ),
