@@ -60,7 +60,7 @@ def core_together() -> Callable[[Item], Iterator[Hit]]:
 
 def _core_hits(masker: Masker, item: Item) -> Iterator[Hit]:
     text = item.text.encode()
-    for name, start, end in masker.explain(text):
+    for name, start, end in masker.explain(text, item.column.encode()):
         before = len(text[:start].decode())
         found = text[start:end].decode(errors="replace")
         yield Hit(_kind_of_detector(name, found), before, before + len(found))

@@ -461,7 +461,7 @@ def plan_rows(
         if how is not None:
             plan.append(("paths" if _is_by_paths(how.operator) else "mask", kind, column.binary, how.rule, how.operator))
         else:
-            plan.append(("detect" if masking.detects else "pass", kind, column.binary, "", REDACT))
+            plan.append(("detect" if masking.detects else "pass", kind, column.binary, column.name, REDACT))
         found.append(how)
     return RowPlan(plan, masking.masker), found
 

@@ -246,6 +246,7 @@ mod tests {
             mode: Mode::Pass,
             kind: Kind::Text,
             binary: false,
+            context: Default::default(),
         };
         RowPlan::new(vec![column], None).unwrap()
     }

@@ -114,6 +114,7 @@ fn column(choice: u8, kind: u8) -> ColumnPlan {
         mode,
         kind: kinds[usize::from(kind) % kinds.len()],
         binary: choice / 4 % 2 == 1,
+        context: Default::default(),
     }
 }
 

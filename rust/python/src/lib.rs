@@ -11,6 +11,7 @@ use countersign_core::{
     lane::{extended_key, simple_key},
     masking::{
         Masker as CoreMasker,
+        context::Context,
         copy::{CopyFormat, CopyMasker},
         detectors::DETECTORS,
         kinds::Kind,
@@ -192,8 +193,11 @@ impl Masker {
         (PyBytes::new(py, &self.0.replace(text, &found)), counts)
     }
 
-    fn explain(&self, text: &[u8]) -> Vec<(&'static str, usize, usize)> {
-        let found = self.0.find(text);
+    /// `column` is the name of the column that holds the value.
+    #[pyo3(signature = (text, column = None))]
+    fn explain(&self, text: &[u8], column: Option<&[u8]>) -> Vec<(&'static str, usize, usize)> {
+        let context = column.map_or_else(Context::default, |name| self.0.context_of(name));
+        let found = self.0.find_with_context(text, context);
         found
             .iter()
             .map(|one| (self.0.detector_of(one), one.hit.start, one.hit.end))
@@ -209,8 +213,9 @@ impl RowPlan {
     #[new]
     #[pyo3(signature = (columns, masker))]
     fn new(columns: Vec<(String, String, bool, String, String)>, masker: Option<&Masker>) -> PyResult<Self> {
-        let columns = columns.into_iter().map(column_plan).collect::<PyResult<_>>()?;
-        CorePlan::new(columns, masker.map(|masker| masker.0.clone()))
+        let masker = masker.map(|masker| &masker.0);
+        let plans = columns.into_iter().map(|column| column_plan(column, masker));
+        CorePlan::new(plans.collect::<PyResult<_>>()?, masker.cloned())
             .map(Self)
             .map_err(PyValueError::new_err)
     }
@@ -232,9 +237,17 @@ impl RowPlan {
     }
 }
 
-fn column_plan(column: (String, String, bool, String, String)) -> PyResult<ColumnPlan> {
+/// Of a column that is searched, the rule is the column's name.
+fn column_plan(
+    column: (String, String, bool, String, String),
+    masker: Option<&CoreMasker>,
+) -> PyResult<ColumnPlan> {
     let (mode, kind, binary, rule, operator) = column;
     let kind = Kind::named(&kind).ok_or_else(|| PyValueError::new_err(format!("unknown kind {kind:?}")))?;
+    let context = match (mode.as_str(), masker) {
+        ("detect", Some(masker)) => masker.context_of(rule.as_bytes()),
+        _ => Context::default(),
+    };
     let mode = match mode.as_str() {
         "pass" => Mode::Pass,
         "detect" => Mode::Detect,
@@ -245,7 +258,12 @@ fn column_plan(column: (String, String, bool, String, String)) -> PyResult<Colum
         "paths" => Mode::Paths(Paths::from_json(&operator).map_err(PyValueError::new_err)?),
         _ => return Err(PyValueError::new_err(format!("unknown mode {mode:?}"))),
     };
-    Ok(ColumnPlan { mode, kind, binary })
+    Ok(ColumnPlan {
+        mode,
+        kind,
+        binary,
+        context,
+    })
 }
 
 #[pyfunction]

@@ -446,6 +446,7 @@ mod tests {
             },
             kind: Kind::Text,
             binary: false,
+            context: Default::default(),
         });
         RowPlan::new(columns.collect(), Some(Masker::new(&[], b"key").unwrap())).unwrap()
     }
@@ -563,7 +564,7 @@ mod tests {
         ) {
             let detect = |name: &str| (name.to_owned(), name.to_owned(), "{\"redact\":{}}".to_owned());
             let masker = Masker::new(&[detect("email"), detect("payment_card")], b"key").unwrap();
-            let column = |kind| ColumnPlan { mode: Mode::Detect, kind, binary: false };
+            let column = |kind| ColumnPlan { mode: Mode::Detect, kind, binary: false, context: Default::default() };
             let columns = vec![column(if json { Kind::Json } else { Kind::Text }), column(Kind::Text)];
             let odd_quote = CopyFormat::Csv { delimiter: b';', quote: b'\'', escape: b'\'', null: b"NULL".to_vec() };
             for format in [text(), csv(), odd_quote, CopyFormat::Binary] {

@@ -8,7 +8,9 @@ use memchr::memchr;
 
 pub use super::kinds::Kind;
 use super::{
-    Found, Masker, json,
+    Found, Masker,
+    context::Context,
+    json,
     operators::{Operator, REDACTED, as_document, masked, searched, string},
     parts::{self, parts},
     paths::Paths,
@@ -39,6 +41,8 @@ pub struct ColumnPlan {
     pub mode: Mode,
     pub kind: Kind,
     pub binary: bool,
+    /// What its name says about its values; only for what is searched.
+    pub context: Context,
 }
 
 /// How rows of one shape are masked. Clones share their counts.
@@ -80,7 +84,7 @@ impl ColumnPlan {
     /// True where some value changes, or may, though no detector's sieve sees it in the bytes as they are.
     fn may_hide(&self) -> bool {
         let is_escaped = matches!(self.kind, Kind::Json | Kind::Jsonb | Kind::Bytea);
-        self.masks() || (!self.passes() && (is_escaped || self.hides_by_type()))
+        self.masks() || self.hides_by_name() || (!self.passes() && (is_escaped || self.hides_by_type()))
     }
 
     /// True where the bytes are not the text that a search is for.
@@ -94,9 +98,15 @@ impl ColumnPlan {
         }
     }
 
+    /// True where sieves, which know no names, may miss what the column's name makes sensitive.
+    fn hides_by_name(&self) -> bool {
+        matches!(self.mode, Mode::Detect) && !self.context.is_empty()
+    }
+
     /// The same of one searched value.
     fn hides(&self, value: &[u8]) -> bool {
         match self.kind {
+            _ if self.hides_by_name() => true,
             // What its strings say may be spelt with escapes, and its bytes in hex.
             Kind::Json | Kind::Jsonb | Kind::Bytea => memchr(b'\\', value).is_some(),
             Kind::Other => self.binary && value.len() >= parts::SHORTEST,
@@ -146,7 +156,9 @@ impl RowPlan {
 
     /// True where a value without a backslash may change though no sieve sees anything in its bytes.
     pub fn changes_unseen(&self) -> bool {
-        let unseen = |column: &ColumnPlan| !column.passes() && (column.masks() || column.hides_by_type());
+        let unseen = |column: &ColumnPlan| {
+            !column.passes() && (column.masks() || column.hides_by_name() || column.hides_by_type())
+        };
         self.inner.columns.iter().any(unseen)
     }
 
@@ -372,15 +384,12 @@ impl RowPlan {
                 None => (None, Vec::new()),
             },
             Kind::Text | Kind::Padded | Kind::Xml => {
-                let found = masker.find(value);
+                let found = masker.find_with_context(value, column.context);
                 let masked = (!found.is_empty()).then(|| masker.replace(value, &found));
                 (masked, found)
             }
             // There is no other masked form that its type could hold.
-            kind => (
-                None,
-                found_inside(masker, kind, column.binary, value, MOST_LEVELS),
-            ),
+            kind => (None, found_inside(masker, column, kind, value, MOST_LEVELS)),
         };
         if found.is_empty() {
             return Some(Cow::Borrowed(value));
@@ -404,16 +413,17 @@ impl RowPlan {
 const MOST_LEVELS: usize = 8;
 
 /// What is sensitive in a value that is no text: in its bytes, in what they say as text, and in the values that it is made of.
-fn found_inside(masker: &Masker, kind: Kind, binary: bool, value: &[u8], levels: usize) -> Vec<Found> {
+fn found_inside(masker: &Masker, column: &ColumnPlan, kind: Kind, value: &[u8], levels: usize) -> Vec<Found> {
+    let binary = column.binary || levels < MOST_LEVELS;
     let mut found = match searched(kind, binary, value) {
-        Some(text) => masker.find(&text),
-        None => masker.find(value),
+        Some(text) => masker.find_with_context(&text, column.context),
+        None => masker.find_with_context(value, column.context),
     };
     if kind == Kind::Other && binary && value.len() >= parts::SHORTEST && levels > 0 && found.is_empty() {
         for (kind, part) in parts(value) {
             found.extend(match kind {
                 Kind::Json | Kind::Jsonb => json::mask(masker, part).map_or(Vec::new(), |(_, found)| found),
-                kind => found_inside(masker, kind, true, part, levels - 1),
+                kind => found_inside(masker, column, kind, part, levels - 1),
             });
         }
     }
@@ -559,7 +569,14 @@ mod tests {
     }
 
     fn plan(mode: Mode, kind: Kind, binary: bool) -> RowPlan {
-        RowPlan::new(vec![ColumnPlan { mode, kind, binary }], Some(masker())).unwrap()
+        let context = Context::default();
+        let column = ColumnPlan {
+            mode,
+            kind,
+            binary,
+            context,
+        };
+        RowPlan::new(vec![column], Some(masker())).unwrap()
     }
 
     fn masked(plan: &RowPlan, value: &[u8]) -> Option<Vec<u8>> {
@@ -591,7 +608,12 @@ mod tests {
             4 => Just(Mode::Detect),
             1 => Just(redact()),
         ];
-        (modes, kinds, any::<bool>()).prop_map(|(mode, kind, binary)| ColumnPlan { mode, kind, binary })
+        (modes, kinds, any::<bool>()).prop_map(|(mode, kind, binary)| ColumnPlan {
+            mode,
+            kind,
+            binary,
+            context: Context::default(),
+        })
     }
 
     /// Hits, parts of hits that may meet across values, escapes and integers.
@@ -635,6 +657,37 @@ mod tests {
             Some(b"\x01\"[redacted]\"".to_vec())
         );
         assert_eq!(masked(&plan(redact(), Kind::Other, true), b"\0\0\0\x01"), None);
+    }
+
+    #[test]
+    fn digits_alone_are_found_in_a_column_that_is_named_for_them() {
+        let masked_in = |name: &str, kind, binary, value: &[u8]| {
+            let masker = every_detector();
+            let context = masker.context_of(name.as_bytes());
+            let mode = Mode::Detect;
+            let column = ColumnPlan {
+                mode,
+                kind,
+                binary,
+                context,
+            };
+            masked(&RowPlan::new(vec![column], Some(masker)).unwrap(), value)
+        };
+        let (text, number) = (b"44051401359", 44_051_401_359i64.to_be_bytes());
+        assert_eq!(
+            masked_in("customer_pesel", Kind::Text, false, text),
+            Some(REDACTED.to_vec())
+        );
+        assert_eq!(masked_in("pesel", Kind::Int8, true, &number), None);
+        assert_eq!(
+            masked_in("pesel", Kind::Text, false, b"44051401358"),
+            Some(b"44051401358".to_vec())
+        );
+        assert_eq!(masked_in("amount", Kind::Text, false, text), Some(text.to_vec()));
+        assert_eq!(
+            masked_in("amount", Kind::Int8, true, &number),
+            Some(number.to_vec())
+        );
     }
 
     #[test]
