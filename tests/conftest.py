@@ -1,7 +1,9 @@
 """A real PostgreSQL, a real gateway in a process of its own, and the command line as a user types it."""
 
+import contextlib
 import json
 import os
+import pty
 import socket
 import struct
 import subprocess
@@ -259,6 +261,35 @@ def in_background() -> type[InBackground]:
 @pytest.fixture
 def eventually() -> Callable[..., Any]:
     return wait_for
+
+
+@pytest.fixture
+def with_terminal() -> Callable[..., tuple[str, str]]:
+    def with_terminal(*words: str, **options: Any) -> tuple[str, str]:
+        """What a command writes to stdout, which is a pipe, and to stderr, which is a terminal."""
+        ours, theirs = pty.openpty()
+        command = [PROGRAM, *words]
+        with (
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, **options) as process,
+            os.fdopen(ours, "rb", 0) as terminal,
+        ):
+            os.close(theirs)
+            shown: list[bytes] = []
+            reader = threading.Thread(target=_read_terminal, args=(terminal, shown))
+            reader.start()
+            assert process.stdout is not None
+            printed = process.stdout.read().decode()
+            assert process.wait(60) == 0
+            reader.join(20)
+        return printed, b"".join(shown).decode()
+
+    return with_terminal
+
+
+def _read_terminal(terminal: Any, shown: list[bytes]) -> None:
+    with contextlib.suppress(OSError):  # what Linux says at the end of a terminal
+        while chunk := terminal.read(65536):
+            shown.append(chunk)
 
 
 @pytest.fixture

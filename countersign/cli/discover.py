@@ -75,7 +75,7 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
         yield lambda _done, _total: None
         return
     columns = (TextColumn("sampling"), BarColumn(), MofNCompleteColumn(), TextColumn("tables"))
-    with Progress(*columns, console=err, transient=True) as progress:
+    with Progress(*columns, console=err, transient=True, redirect_stdout=False) as progress:
         task = progress.add_task("", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 

@@ -149,7 +149,9 @@ def _progress(stream: BinaryIO) -> Iterator[Callable[[int], None]]:
     if not sys.stderr.isatty() or sys.stdout.isatty() or (size is not None and size < LONG_INPUT_BYTES):
         yield lambda _: None
         return
-    with Progress(SpinnerColumn(), BarColumn(), DownloadColumn(), TextColumn("tried"), console=err, transient=True) as progress:
+    columns = (SpinnerColumn(), BarColumn(), DownloadColumn(), TextColumn("tried"))
+    # Unless told not to, the bar takes what goes to stdout meanwhile for its own terminal.
+    with Progress(*columns, console=err, transient=True, redirect_stdout=False) as progress:
         task = progress.add_task("", total=size)
         yield lambda done_bytes: progress.advance(task, done_bytes)
 

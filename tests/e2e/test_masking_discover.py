@@ -80,9 +80,7 @@ INSERT INTO n_names SELECT true, i, 'welcome', 'mobile', i, i, false, 'Chair', '
   FROM generate_series(1, 30) i;
 """
 HOSTILE = """
-CREATE TABLE canary (line text);
-CREATE FUNCTION touch(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM dblink_like($1); RETURN $1; END $$;
-CREATE FUNCTION dblink_like(text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'ran with %', $1; END $$;
+CREATE FUNCTION touch(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN $1; END $$;
 CREATE VIEW h_view AS SELECT touch(v) AS email FROM t_email;
 CREATE TABLE h_policy (email text);
 INSERT INTO h_policy SELECT 'policy' || i || '@example.com' FROM generate_series(1, 10) i;
@@ -90,14 +88,19 @@ ALTER TABLE h_policy ENABLE ROW LEVEL SECURITY;
 ALTER TABLE h_policy FORCE ROW LEVEL SECURITY;
 CREATE POLICY p ON h_policy USING (touch(email) IS NOT NULL);
 CREATE TYPE h_pair AS (email text, n int);
-CREATE FUNCTION h_text(h_pair) RETURNS text LANGUAGE sql AS $$ SELECT touch(($1).email) $$;
+CREATE FUNCTION h_text(h_pair) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN public.touch(($1).email); END $$;
 CREATE CAST (h_pair AS text) WITH FUNCTION h_text(h_pair);
 CREATE TABLE h_cast (email h_pair);
 INSERT INTO h_cast VALUES (ROW('cast@example.com', 1));
 CREATE TYPE h_mood AS ENUM ('ann@example.com');
 CREATE TABLE h_enum (email h_mood);
 INSERT INTO h_enum VALUES ('ann@example.com');
-CREATE FUNCTION "left"(text, int) RETURNS text LANGUAGE sql AS $$ SELECT touch($1) $$;
+CREATE DOMAIN h_domain AS text;
+CREATE FUNCTION h_array(h_domain[]) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN public.touch($1[1]); END $$;
+CREATE CAST (h_domain[] AS text) WITH FUNCTION h_array(h_domain[]);
+CREATE TABLE d_array (v h_domain[]);
+INSERT INTO d_array SELECT ARRAY['array' || i || '@example.com'] FROM generate_series(1, 10) i;
+CREATE FUNCTION "left"(text, int) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN public.touch($1); END $$;
 """
 SECRETS = ("planted", "known1", "4242", "5555555555554444", "123-45-6", "DE8937", "9018", "AKIA", "eyJ", "MIIplanted", "domain1", "array1",
            "Ploni", "Hauptstrasse", "49170", "12345000", "json1", "person1", "key1", "askey", "buried", "odd1", "umlaut1", "part1", "big3",
@@ -174,6 +177,7 @@ def kinds(found):
         ("t_named", "session_token", "secret"),
         ("t_named", "SSN", "us_ssn"),
         ("t_empty", "email", "email"),
+        ("d_array", "v", "email"),
         ("t_parts", "v", "email"),
         ("t_big", "v", "email"),
         ("stored", "v", "email"),
@@ -230,7 +234,9 @@ def test_what_could_not_be_read_is_told(found):
 def test_no_code_of_users_own_runs(run, server, eventually):
     def calls(connection):
         connection.execute("SELECT pg_stat_clear_snapshot()")
-        counted = "SELECT coalesce(sum(calls), 0) FROM pg_stat_user_functions WHERE funcname IN ('touch', 'dblink_like', 'h_text', 'left')"
+        counted = (
+            "SELECT coalesce(sum(calls), 0) FROM pg_stat_user_functions WHERE funcname IN ('touch', 'h_text', 'h_array', 'left')"
+        )
         return connection.execute(counted).fetchone()[0]
 
     found = json.loads(run("masking", "discover", "shop", "--json", "--schema", "public").stdout)
@@ -313,3 +319,10 @@ def test_wrong_credentials_are_not_shown(run):
     assert done.returncode == 1
     assert "does not accept the gateway's credentials" in done.stderr
     assert "wrong-and-secret" not in done.stderr
+
+
+def test_a_terminal_sees_how_far_it_is_and_the_rules_stay_clean(run, server, with_terminal):
+    environment = os.environ | {"SHOP_PASSWORD": server.password, "TERM": "xterm"}
+    printed, shown = with_terminal("masking", "discover", "shop", "--schema", "other", cwd=run.folder, env=environment)
+    assert "tables" in shown and "1/1" in shown
+    assert printed.startswith("# Proposed for target shop") and "\x1b" not in printed

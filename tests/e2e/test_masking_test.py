@@ -141,3 +141,10 @@ def test_names_are_looked_for_where_asked(run, tmp_path):
     assert "2 of 3 values masked: person 2, email 1" in err
     assert "Anna Schmidt" in run("-", values=values)[0], "nobody asked for names"
     assert "no spaCy model" in run("-", "--model", "no_such_model", values=values, code=1)[1]
+
+
+def test_a_terminal_sees_how_far_a_long_file_is(tmp_path, with_terminal):
+    (tmp_path / "long").write_text("a line of some length without anything in it\n" * 120_000)
+    printed, shown = with_terminal("masking", "test", "--json", "long", cwd=tmp_path, env=os.environ | {"TERM": "xterm"})
+    assert printed.count("\n") == 120_000
+    assert "tried" in shown and "0 of 120,000 values masked" in shown

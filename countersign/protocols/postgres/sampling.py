@@ -114,7 +114,8 @@ def table_of(row: Sequence[Any]) -> Table:
             closed.append(column)
             continue
         columns.append(Column(schema, name, column, form, is_array=bool(element_oid)))
-        casts.append((element_oid or type_oid) < FIRST_USER_OID)
+        # Of arrays too the type itself counts: there may be a cast from an array of a domain that calls a function of a user's.
+        casts.append(type_oid < FIRST_USER_OID)
     return Table(schema, name, kind, tuples, leads_away, has_policies, tuple(columns), tuple(casts), tuple(closed), tuple(unknown))
 
 
@@ -149,8 +150,10 @@ def is_big(table: Table, rows: int) -> bool:
 
 def _expression(column: Column, may_cast: bool) -> str:
     name = _quoted(column.name)
-    if not may_cast or column.form in (Form.NUMBER, Form.NETWORK):
+    if column.form in (Form.NUMBER, Form.NETWORK):
         return name
+    if not may_cast:
+        return f"CASE WHEN pg_catalog.pg_column_size({name}) <= {DOCUMENT_LIMIT_BYTES} THEN {name} END"
     text = f"{name}::pg_catalog.text"
     if column.form is Form.JSON and not column.is_array:
         return f"CASE WHEN pg_catalog.octet_length({text}) <= {DOCUMENT_LIMIT_BYTES} THEN {text} END"
