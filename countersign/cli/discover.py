@@ -13,11 +13,11 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from countersign._core import Masker
-from countersign.cli.proposals import as_json, as_yaml, pattern_of, proposed_rules, quoted
+from countersign.cli.proposals import as_json, as_yaml, place_of, proposed_rules, quoted, renamed
 from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, err, fail, print_json, settings
 from countersign.config import Upstream
 from countersign.masking import DETECTORS, MaskRule
-from countersign.masking.discovery import Column, Discovery
+from countersign.masking.discovery import Column, Discovery, Proposal
 
 REDACT = '{"redact":{}}'
 
@@ -42,7 +42,7 @@ def discover(
     if found.not_read and not found.tables_read:
         fail("\n".join([f"nothing in database {name!r} could be read", *_not_read(found)]))
     masked = _set_apart(found, loaded.policy.masking_for(target))
-    rules = proposed_rules(target, found)
+    rules = renamed(proposed_rules(target, found), {rule.name for rule in loaded.policy.masks})
     if json_:
         print_json(as_json(rules, target, name, found, masked, {"sample": sample, "min_share": min_share}))
     else:
@@ -80,19 +80,23 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def _set_apart(found: Discovery, rules: Sequence[MaskRule]) -> list[tuple[Column, str]]:
+def _set_apart(found: Discovery, rules: Sequence[MaskRule]) -> list[tuple[Proposal, str]]:
     """Take from what was found what rules mask already, and say which rule does."""
-    masked: dict[Column, str] = {}
-    for proposal in found.proposals:
-        column = proposal.column
-        name = f"{column.schema}.{column.table}.{column.name}"
-        for rule in rules:
-            if any(fnmatch.fnmatchcase(name, pattern) for pattern in rule.columns):
-                masked.setdefault(column, rule.name)
+    masked = [(proposal, rule) for proposal in found.proposals if (rule := _masked_by(proposal.column, proposal.path, rules))]
+    found.proposals = [proposal for proposal in found.proposals if not _masked_by(proposal.column, proposal.path, rules)]
     detected = {detector for rule in rules for detector in rule.detect}
-    found.proposals = [proposal for proposal in found.proposals if proposal.column not in masked]
-    found.mentions = [m for m in found.mentions if m.column not in masked and m.detector not in detected]
-    return list(masked.items())
+    found.mentions = [m for m in found.mentions if m.detector not in detected and not _masked_by(m.column, "", rules)]
+    return masked
+
+
+def _masked_by(column: Column, path: str, rules: Sequence[MaskRule]) -> str:
+    """The rule that masks a column, or a path within it; '' where none does."""
+    name = f"{column.schema}.{column.table}.{column.name}"
+    for rule in rules:
+        is_meant = any(fnmatch.fnmatchcase(name, pattern) for pattern in rule.columns) or (rule.paths and not rule.columns)
+        if is_meant and (not rule.paths or path in rule.paths):
+            return rule.name
+    return ""
 
 
 def _head(target: str, database: str, found: Discovery, sample: int) -> list[str]:
@@ -104,8 +108,8 @@ def _head(target: str, database: str, found: Discovery, sample: int) -> list[str
     ]
 
 
-def _tail(found: Discovery, masked: Sequence[tuple[Column, str]]) -> list[str]:
-    already = [f"already masked: {quoted(pattern_of(column))} by rule {quoted(rule)}" for column, rule in masked]
+def _tail(found: Discovery, masked: Sequence[tuple[Proposal, str]]) -> list[str]:
+    already = [f"already masked: {quoted(place_of(proposal))} by rule {quoted(rule)}" for proposal, rule in masked]
     return already + _not_read(found)
 
 

@@ -1,8 +1,9 @@
 """What ``countersign masking discover`` prints: mask rules with their evidence. Names, counts and shares, never a value."""
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 from countersign.masking.discovery import Column, Discovery, Mention, Proposal
@@ -17,12 +18,13 @@ GLOBS = {"*": "[*]", "?": "[?]", "[": "[[]", ".": "?"}
 
 @dataclass(frozen=True, slots=True)
 class ProposedRule:
-    """A mask rule to be, and what speaks for each of its columns or detectors."""
+    """A mask rule to be, and what speaks for each of its columns, paths or detectors."""
 
     name: str
     columns: tuple[tuple[str, str], ...]
     """(pattern, evidence)."""
     detect: tuple[tuple[str, str], ...] = ()
+    paths: tuple[tuple[str, str], ...] = ()
 
 
 def pattern_of(column: Column) -> str:
@@ -30,20 +32,25 @@ def pattern_of(column: Column) -> str:
     return ".".join("".join(GLOBS.get(letter, letter) for letter in name) for name in (column.schema, column.table, column.name))
 
 
+def place_of(proposal: Proposal) -> str:
+    """The column, and the path within it."""
+    return " ".join(filter(None, (pattern_of(proposal.column), proposal.path)))
+
+
 def proposed_rules(target: str, found: Discovery) -> list[ProposedRule]:
-    """A rule for each kind of data, in order of their names, then one for what is within JSON, then one for content."""
+    """A rule for each kind of data, in order of their names, then one for each JSON column, then one for content."""
     rules = []
     whole = [proposal for proposal in found.proposals if not proposal.path]
     for kind in sorted({proposal.kind for proposal in whole}):
         columns = [(pattern_of(p.column), evidence(p)) for p in whole if p.kind == kind]
         rules.append(ProposedRule(f"{target}-{kind}", tuple(columns)))
-    within: dict[str, list[str]] = {}
+    within: dict[str, list[Proposal]] = {}
     for proposal in found.proposals:
         if proposal.path:
-            within.setdefault(pattern_of(proposal.column), []).append(f"{proposal.path}: {evidence(proposal)}")
-    if within:
-        columns = [(pattern, "; ".join(reasons)) for pattern, reasons in within.items()]
-        rules.append(ProposedRule(f"{target}-json", tuple(columns)))
+            within.setdefault(pattern_of(proposal.column), []).append(proposal)
+    for number, (pattern, proposals) in enumerate(within.items(), 1):
+        paths = tuple((proposal.path, evidence(proposal)) for proposal in proposals)
+        rules.append(ProposedRule(f"{target}-json-{number}", ((pattern, ""),), paths=paths))
     by_detector: dict[str, list[Mention]] = {}
     for mention in found.mentions:
         by_detector.setdefault(mention.detector, []).append(mention)
@@ -66,13 +73,23 @@ def _mentioned(mentions: Sequence[Mention]) -> str:
     return "within texts: " + ", ".join(f"{quoted(pattern_of(m.column))} {m.found:,} of {m.values:,}" for m in mentions)
 
 
+def renamed(rules: Sequence[ProposedRule], taken: Container[str]) -> list[ProposedRule]:
+    """The rules under names that no other rule has."""
+    return [replace(rule, name=next(name for name in _names(rule.name) if name not in taken)) for rule in rules]
+
+
+def _names(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}-{number}" for number in count(2))
+
+
 def as_yaml(rules: Sequence[ProposedRule], target: str, head: Sequence[str], tail: Sequence[str]) -> str:
     """A policy file's ``masking``, with comments before, beside and behind."""
     lines = [f"# {line}" for line in head]
     lines.append("masking:" if rules else "masking: []")
     for rule in rules:
         lines += [f"  - name: {quoted(rule.name)}", f"    targets: [{quoted(target)}]"]
-        for key, entries in (("columns", rule.columns), ("detect", rule.detect)):
+        for key, entries in (("columns", rule.columns), ("paths", rule.paths), ("detect", rule.detect)):
             lines += [f"    {key}:"] * bool(entries)
             lines += [f"      - {quoted(text)}" + (f"  # {why}" if why else "") for text, why in entries]
         lines.append("    operator: {redact: {}}")
@@ -100,7 +117,7 @@ def as_json(
     target: str,
     database: str,
     found: Discovery,
-    masked: Sequence[tuple[Column, str]],
+    masked: Sequence[tuple[Proposal, str]],
     limits: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The same for programs."""
@@ -114,7 +131,9 @@ def as_json(
         "mentions": [
             {"column": pattern_of(m.column), "detector": m.detector, "found": m.found, "values": m.values} for m in found.mentions
         ],
-        "already_masked": [{"column": pattern_of(column), "rule": rule} for column, rule in masked],
+        "already_masked": [
+            {"column": pattern_of(proposal.column), "path": proposal.path, "rule": rule} for proposal, rule in masked
+        ],
         "not_read": [{"name": name, "reason": reason} for name, reason in found.not_read],
         "masking": [_rule_json(rule, target) for rule in rules],
     }
@@ -137,6 +156,6 @@ def _proposal_json(proposal: Proposal) -> dict[str, Any]:
 
 
 def _rule_json(rule: ProposedRule, target: str) -> dict[str, Any]:
-    lists = {key: [text for text, _ in getattr(rule, key)] for key in ("columns", "detect")}
+    lists = {key: [text for text, _ in getattr(rule, key)] for key in ("columns", "paths", "detect")}
     filled = {key: texts for key, texts in lists.items() if texts}
     return {"name": rule.name, "targets": [target], **filled, "operator": {"redact": {}}}

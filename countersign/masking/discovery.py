@@ -86,7 +86,7 @@ class TableSample:
         self.columns = [column for column in columns if column.is_read]
         self._unread = [column for column in columns if not column.is_read]
         self._masker = masker
-        self._tallies = {c.name: Tally(hint_of(c.name, c.form)) for c in columns}
+        self._tallies = {c.name: Tally(c.name, hint_of(c.name, c.form)) for c in columns}
         self._documents = {c.name: Documents(masker) for c in self.columns if c.form is Form.JSON and not c.is_array}
         self.rows = 0
 

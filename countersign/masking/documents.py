@@ -54,7 +54,8 @@ class Documents:
             path = REST
         if path not in self._tallies:
             names = [step[1:] for step in path if step.startswith(".")]
-            self._tallies[path] = Tally(hint_of(names[-1], Form.TEXT) if names and path[-1] != KEYS else None)
+            name = names[-1] if names and path[-1] != KEYS else ""
+            self._tallies[path] = Tally(name, hint_of(name, Form.TEXT))
         tally = self._tallies[path]
         tally.documents += path not in seen
         seen.add(path)
@@ -81,7 +82,7 @@ class Documents:
         together: dict[str, Tally] = {}
         for path, tally in others.items():
             last = _last(path) if common[_last(path)] >= often else ""
-            together.setdefault(last, Tally(None)).include(tally)
+            together.setdefault(last, Tally("", None)).include(tally)
         return {f"${''.join(path)}": tally for path, tally in named.items()}, list(together.values())
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import yaml
 
 from countersign.demo.database import DemoDatabase
 
@@ -219,7 +220,7 @@ def test_what_lies_here_and_there_within_texts_becomes_a_content_rule(found):
 
 
 def test_what_is_masked_already_is_not_proposed_again(found):
-    assert {"column": "public.t_known.email", "rule": "known"} in found["already_masked"]
+    assert {"column": "public.t_known.email", "path": "", "rule": "known"} in found["already_masked"]
     assert ("t_known", "email") not in kinds(found)
 
 
@@ -265,6 +266,13 @@ def test_what_is_printed_is_a_policy_that_check_accepts_and_that_masks(run, serv
     (run.folder / "policies" / "found.yaml").write_text(printed)
     try:
         assert "sound" in run("check").stdout
+        again = run("masking", "discover", "shop").stdout
+        assert yaml.safe_load(again)["masking"][0] == {
+            "name": "shop-email-2",
+            "targets": ["shop"],
+            "columns": ["other.t.v"],
+            "operator": {"redact": {}},
+        }
         assert "Nothing was found that is not masked already" in run("masking", "discover", "shop", "--schema", "public").stdout
         policy = (run.folder / "policies" / "found.yaml").read_text()
     finally:
@@ -276,6 +284,8 @@ def test_what_is_printed_is_a_policy_that_check_accepts_and_that_masks(run, serv
         with gateway.connect() as connection:
             for sql in ("SELECT v FROM t_card", 'SELECT "we""ird\ncolumn" FROM "odd.n*me"', 'SELECT "ümlaut.[x]" FROM "odd.n*me"'):
                 assert set(connection.execute(sql)) == {("[redacted]",)}
+            ((document,),) = connection.execute("SELECT doc FROM t_json WHERE id = 1")
+            assert document == {"user": {"email": "[redacted]", "age": 1}, "items": [{"card": "[redacted]"}]}
             shown = connection.execute("SELECT note FROM t_notes WHERE id = 5").fetchone()[0]
             assert "[redacted]" in shown and "@example" not in shown
             assert connection.execute("SELECT order_number FROM n_numbers ORDER BY 1 LIMIT 1").fetchone() == (4000000000000001,)

@@ -36,7 +36,8 @@ def test_a_policy_holds_exactly_what_was_found_whatever_it_is_called(table, name
     )
     tail = [f"not read: {quoted(what)}" for what, _ in not_read]
     printed = yaml.safe_load(as_yaml(proposed_rules("shop", found), "shop", ["head"], tail))
-    assert [rule["name"] for rule in printed["masking"]] == ["shop-email", "shop-json", "shop-content"]
+    assert [rule["name"] for rule in printed["masking"]] == ["shop-email", "shop-json-1", "shop-content"]
+    assert printed["masking"][1]["paths"] == ["$.a"]
     assert printed["masking"][0]["columns"] == [pattern_of(column)]
     assert printed["masking"][2]["detect"] == ["phone"]
     assert all(rule["targets"] == ["shop"] and rule["operator"] == {"redact": {}} for rule in printed["masking"])
