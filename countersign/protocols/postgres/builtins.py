@@ -65,13 +65,14 @@ HARMLESS_SETTINGS = frozenset(
     transaction_read_only transaction_deferrable default_transaction_read_only default_transaction_isolation
     default_transaction_deferrable geqo lc_monetary lc_numeric lc_time synchronize_seqscans row_security quote_all_identifiers
     cursor_tuple_fraction plan_cache_mode random_page_cost seq_page_cost effective_cache_size constraint_exclusion
+    jit jit_above_cost jit_expressions jit_inline_above_cost jit_optimize_above_cost jit_tuple_deforming
     """.split()
 )
 """Settings that change how answers look or how long a command may take, never what it means or may do. ``row_security`` off makes
 the server refuse what row security would filter; it never shows more."""
 
-HARMLESS_PREFIXES = ("enable_", "jit", "tcp_", "parallel_", "min_parallel_")
-"""Settings of the planner and of the connection."""
+HARMLESS_PREFIXES = ("enable_", "tcp_", "parallel_", "min_parallel_")
+"""Settings of the planner and of the connection. Not all that begin with ``jit``: one writes files."""
 
 SECRET_SETTINGS = frozenset(
     """

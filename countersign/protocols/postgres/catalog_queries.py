@@ -18,7 +18,7 @@ PREPARE = """
 
 _FINGERPRINTED = (
     "pg_class pg_attribute pg_proc pg_type pg_rewrite pg_trigger pg_constraint pg_policy pg_attrdef pg_index pg_inherits pg_operator "
-    "pg_cast pg_event_trigger pg_namespace pg_extension pg_aggregate pg_range pg_opclass pg_amproc pg_statistic_ext "
+    "pg_cast pg_event_trigger pg_namespace pg_extension pg_aggregate pg_range pg_opclass pg_amproc pg_amop pg_statistic_ext "
     "pg_partitioned_table pg_db_role_setting pg_language"
 ).split()
 _SUM = "(SELECT pg_catalog.count(*) || ':' || coalesce(pg_catalog.sum(xmin::text::bigint), 0) FROM pg_catalog.{})"
@@ -235,15 +235,23 @@ CASTS = """
 """
 
 COMPARISONS = """
-    SELECT DISTINCT o.opcintype, p.amproc::pg_catalog.oid, n.nspname || '.' || f.proname
+    WITH called AS (
+      SELECT p.amprocfamily AS family, p.amproc::pg_catalog.oid AS function FROM pg_catalog.pg_amproc p
+      UNION
+      SELECT m.amopfamily, o.oprcode::pg_catalog.oid
+      FROM pg_catalog.pg_amop m JOIN pg_catalog.pg_operator o ON o.oid = m.amopopr
+    )
+    SELECT o.opcintype, pg_catalog.bool_or(o.opcdefault), c.function, n.nspname || '.' || f.proname
     FROM pg_catalog.pg_opclass o
-    JOIN pg_catalog.pg_amproc p ON p.amprocfamily = o.opcfamily
-    JOIN pg_catalog.pg_proc f ON f.oid = p.amproc
+    JOIN called c ON c.family = o.opcfamily
+    JOIN pg_catalog.pg_proc f ON f.oid = c.function
     JOIN pg_catalog.pg_namespace n ON n.oid = f.pronamespace
-    WHERE p.amproc >= 16384
-    ORDER BY 1, 2
+    WHERE c.function >= 16384
+    GROUP BY 1, 3, 4
+    ORDER BY 1, 3
 """
-"""Functions of users' own that ORDER BY, GROUP BY, DISTINCT, UNION and indexes call for values of a type, by its operator classes."""
+"""Functions of users' own that ORDER BY, GROUP BY, DISTINCT, UNION and indexes call for values of a type, by its operator classes: their
+support functions and what their operators are made of."""
 
 
 def queries(version: int) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from countersign.protocols.postgres.functions import EXTENSION_FUNCTIONS, EXTENSIONS, HARMLESS
+from countersign.protocols.postgres.functions import EXTENSION_FUNCTIONS, EXTENSION_SETTERS, EXTENSIONS, HARMLESS
 from countersign.protocols.postgres.lineage import Code
 from countersign.protocols.postgres.masking import JSON_TYPES, Catalog, CatalogColumn
 from countersign.protocols.postgres.schema import (
@@ -199,6 +199,8 @@ class _Functions:
             return False
         if own.extension not in EXTENSIONS and own.name not in EXTENSION_FUNCTIONS.get(own.extension, ()):
             return False
+        if own.name in EXTENSION_SETTERS.get(own.extension, ()):
+            return False
         return all(part == oid or self.is_harmless(part) for part in own.parts)
 
     def name(self, oid: int) -> str:
@@ -348,6 +350,6 @@ def _casts(rows: Rows, functions: _Functions) -> Iterable[Cast]:
 
 
 def _comparisons(rows: Rows, functions: _Functions) -> Iterable[Comparison]:
-    for type_, function, called in rows["comparisons"]:
+    for type_, is_default, function, called in rows["comparisons"]:
         if not functions.is_harmless(function):
-            yield Comparison(type_, called)
+            yield Comparison(type_, called, is_default)

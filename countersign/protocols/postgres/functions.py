@@ -227,6 +227,9 @@ EXTENSIONS = frozenset(
 one into them. Left out with care: dblink, postgres_fdw, tablefunc, xml2 and adminpack run SQL or touch files; pgcrypto, postgis and
 pg_stat_statements have functions that do more than compute."""
 
+EXTENSION_SETTERS = {"pg_trgm": frozenset({"set_limit"}), "isn": frozenset({"isn_weak"})}
+"""Functions of these that change what later commands mean."""
+
 EXTENSION_FUNCTIONS: dict[str, frozenset[str]] = {
     "pgcrypto": frozenset({"digest", "hmac", "gen_random_bytes", "gen_random_uuid", "crypt", "gen_salt"}),
 }

@@ -18,6 +18,9 @@ TEXT_TYPES = frozenset({0, 18, 19, 25, 114, 705, 1042, 1043})
 INTEGER_FORMATS = {16: ">?", 20: ">q", 21: ">h", 23: ">i", 26: ">I", 700: ">f", 701: ">d"}
 NAMING = frozenset({Verb.PREPARE, Verb.DEALLOCATE, Verb.DISCARD})
 
+NOT_TEXTS = ("unparsed", "Parse")
+"""Kinds of statements whose text does not say what the server does: it cannot be read, or is not run."""
+
 LARGE_OBJECT_CALLS = {
     715: "lo_create",
     764: "lo_import",
@@ -116,6 +119,15 @@ def call_command(raw: bytes, oid: int, formats: list[int], values: list[bytes | 
     effects = frozenset({Effect.UNKNOWN})
     statement = Statement("FunctionCall", effects, f"calls {name} by its OID", functions=(name,), reasons=("it calls by OID",))
     return Command(PROTOCOL, raw, f"FunctionCall: {name}", effects, (statement,), parameters, {"catalog_asked": False})
+
+
+def analysis_command(raw: bytes, sql: bytes, why: str) -> Command:
+    """The command of a Parse whose analysis alone may run code of users'."""
+    effects = frozenset({Effect.UNKNOWN})
+    statement = Statement(
+        "Parse", effects, "analyses a statement, which it does not run yet", reasons=(f"analysis may run a check: {why}",)
+    )
+    return Command(PROTOCOL, raw, sql.decode("utf-8", "backslashreplace"), effects, (statement,), (), {"catalog_asked": True})
 
 
 def doubted(command: Command, name: str) -> Command:

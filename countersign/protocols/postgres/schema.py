@@ -4,7 +4,7 @@ Everything with an OID below 16384 was made by initdb and is PostgreSQL's own; e
 is a claim and proves nothing: a function of somebody's counts as harmless only where it is written in C and belongs to a reviewed extension.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
@@ -163,10 +163,21 @@ class Cast:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A function of users' own that sorting, grouping and comparing values of a type may call, unseen, by an operator class."""
+    """A function of users' own that sorting, grouping and comparing values of a type may call, unseen, by an operator class.
+    ``is_default``: the type's own, so that nothing need name it."""
 
     type_oid: int
     function: str
+    is_default: bool = False
+
+
+def _unseen(casts: Iterable[Cast], comparisons: Iterable[Comparison]) -> Iterator[str]:
+    for cast in casts:
+        if cast.is_implicit and max(cast.source, cast.target) < FIRST_USER_OID:
+            yield f"a value of the type {cast.source_name} may be converted by {cast.function}"
+    for comparison in comparisons:
+        if comparison.is_default and comparison.type_oid < FIRST_USER_OID:
+            yield f"a value of a built-in type may be compared by {comparison.function}"
 
 
 def _by_name(items: Iterable[T]) -> dict[str, tuple[T, ...]]:
@@ -181,7 +192,8 @@ class Schema:
     """One database's catalog at one moment. Two are equal where their ``version`` is: a digest of everything in them.
 
     ``search_path`` is what sessions start with. It says how a name is told; what a statement may do is judged by every relation,
-    function, operator and type of that name in any schema, for a session's path may have become another. ``unsettled_because`` says
+    function, operator and type of that name in any schema, for a session's path may have become another. ``unseen`` says what may be called
+    for values of PostgreSQL's own types, and so by any query. ``unsettled_because`` says
     why the catalog is no word on the moment, so that no query is a read; it is empty where the catalog is.
     """
 
@@ -194,6 +206,7 @@ class Schema:
     casts: tuple[Cast, ...] = ()
     event_triggers: tuple[Trigger, ...] = ()
     comparisons: Mapping[int, str] = field(default_factory=dict)
+    unseen: tuple[str, ...] = ()
     unsettled_because: str = ""
     is_path_known: bool = True
     is_of_now: bool = False
@@ -215,6 +228,7 @@ class Schema:
     ) -> "Schema":
         """A schema with its indexes."""
         held, known = tuple(relations), tuple(types)
+        held_casts, compared = tuple(casts), tuple(comparisons)
         return cls(
             version=version,
             search_path=search_path,
@@ -222,9 +236,10 @@ class Schema:
             types={type_.oid: type_ for type_ in known},
             functions=_by_name(functions),
             operators=_by_name(operators),
-            casts=tuple(casts),
+            casts=held_casts,
             event_triggers=tuple(event_triggers),
-            comparisons={comparison.type_oid: comparison.function for comparison in comparisons},
+            comparisons={comparison.type_oid: comparison.function for comparison in compared},
+            unseen=tuple(_unseen(held_casts, compared)),
             _relations_by_name=_by_name(held),
             _types_by_name=_by_name(known),
         )

@@ -5,6 +5,7 @@ to be harmless. Whatever is not listed, and whatever cannot be parsed, is ``unkn
 
 ``statement`` reads one statement, by ``queries`` (the walk), ``expressions`` (functions, types, operators), ``relations`` (what the
 target's catalog says of views, triggers, rules and policies), ``columns``, ``commands`` (the table of commands) and ``utilities``.
+``analysis`` says what the server may run before that, while it only analyses a statement.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,13 +16,14 @@ from typing import Any
 import postgast
 
 from countersign.model import Effect, Statement
+from countersign.protocols.postgres.inspector.analysis import analysis_problem, has_checked_types
 from countersign.protocols.postgres.inspector.finding import Finding
 from countersign.protocols.postgres.inspector.queries import walk
 from countersign.protocols.postgres.inspector.statement import statement
 from countersign.protocols.postgres.inspector.tree import inner, relation_name
 from countersign.protocols.postgres.schema import Schema
 
-__all__ = ["Finding", "Reading", "inner", "inspect_sql", "relation_name", "walk"]
+__all__ = ["Finding", "Reading", "analysis_problem", "has_checked_types", "inner", "inspect_sql", "relation_name", "walk"]
 
 SCHEMA_STAYS = frozenset({Effect.READ, Effect.SESSION, Effect.WRITE})
 """Effects of what leaves the target's catalog as it is."""

@@ -1,5 +1,6 @@
 """Functions, types and operators: which are known to be harmless."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from countersign.model import Effect
@@ -7,10 +8,13 @@ from countersign.protocols.postgres.builtins import HARMLESS_PREFIXES, HARMLESS_
 from countersign.protocols.postgres.functions import HARMLESS, INFORMATION_SCHEMA, REVIEWED, SILENT
 from countersign.protocols.postgres.inspector.finding import Finding
 from countersign.protocols.postgres.inspector.tree import constant, inner, words
-from countersign.protocols.postgres.schema import FIRST_USER_OID, Type
+from countersign.protocols.postgres.schema import FIRST_USER_OID, Schema, Type
 
 MADE_OF_PARTS = ("domain", "composite", "array", "range", "multirange")
 """Kinds of types that run nothing but what their parts run."""
+
+JSON = (114, 3802)
+"""The OIDs of json and jsonb."""
 
 ANY_SETTING = "?"
 """Stands for a setting whose name only the server will know."""
@@ -30,6 +34,9 @@ def check_call(call: Any, found: Finding) -> None:
         if not function.is_harmless:
             _called(found, Effect.UNKNOWN, f"calls {'.'.join(parts)}, which may be {function}")
     _check_casts(name, found)
+    _check_type_called(qualifier, name, found)
+    if parts == ["pg_catalog", "json_object"]:
+        check_syntax("json_object", found)
     if qualifier in ("", "pg_catalog"):
         if name in HARMLESS:
             _check_shown_setting(name, call, found)
@@ -52,6 +59,23 @@ def check_call(call: Any, found: Finding) -> None:
         effect, why = REVIEWED[name]
         _called(found, effect, f"calls {'.'.join(parts)}, which is called like one that {why}")
     _called(found, Effect.UNKNOWN, f"calls {'.'.join(parts)}, which is not on the list of harmless functions")
+
+
+def _check_type_called(qualifier: str, name: str, found: Finding) -> None:
+    """A call with one literal is a cast, and that before any function is looked for, where a type has that name, whatever function of
+    PostgreSQL's own has it too (``func_get_detail``, ``FuncNameAsType``)."""
+    if found.schema is None:
+        return
+    for type_ in found.schema.types_named(qualifier or ("pg_catalog" if found.exact else ""), name):
+        if why := type_problem(type_, found):
+            _called(found, Effect.UNKNOWN, f"calls {name}, which may be a cast: {why}")
+
+
+def check_syntax(name: str, found: Finding) -> None:
+    """Syntax that looks like a call. To a server that is older than it, it is one, of whatever function users have given that name."""
+    for function in _own_functions("", name, found):
+        if not function.is_harmless:
+            _called(found, Effect.UNKNOWN, f"says {name}, which may be a call of {function}")
 
 
 def _called(found: Finding, effect: Effect, reason: str, *, opaque: bool = True) -> None:
@@ -128,6 +152,8 @@ def check_type(type_name: Any, found: Finding) -> None:
             why = type_problem(type_, found)
             if why:
                 found.add(Effect.UNKNOWN, f"casts to {'.'.join(parts)}: {why}")
+            for unseen in unseen_problems((type_.oid,), found.schema):
+                found.add(Effect.UNKNOWN, f"casts to {'.'.join(parts)}, which {unseen}")
     is_built_in = element in TYPES and qualifier in ("", "pg_catalog")
     if qualifier == "information_schema" and name in (
         "cardinal_number",
@@ -165,6 +191,66 @@ def type_problem(type_: Type, found: Finding, seen: frozenset[int] = frozenset()
     return ""
 
 
+def literal_problem(type_: Type, found: Finding, seen: frozenset[int] = frozenset()) -> str:
+    """Why a literal that becomes a value of this type may run a check at once; empty where it cannot.
+
+    For a domain it becomes a value of the base type first. Within an array, a row or a range nothing waits.
+    """
+    assert found.schema is not None
+    if type_.oid in seen or type_.kind not in MADE_OF_PARTS:
+        return ""
+    for oid in type_.parts:
+        part = found.schema.types.get(oid)
+        if part is None:
+            continue
+        within = type_problem(part, found) if type_.kind != "domain" and _is_checked(part, found.schema) else ""
+        if why := within or literal_problem(part, found, seen | {type_.oid}):
+            return why
+    return ""
+
+
+def _is_checked(type_: Type, schema: Schema, seen: frozenset[int] = frozenset()) -> bool:
+    """Whether a type is a domain with checks, or is made of one."""
+    if type_.oid in seen:
+        return False
+    parts = (schema.types[oid] for oid in type_.parts if oid in schema.types)
+    return bool(type_.checks) or any(_is_checked(part, schema, seen | {type_.oid}) for part in parts)
+
+
+def unseen_problems(oids: Iterable[int], schema: Schema) -> Iterator[str]:
+    """Functions of users' own that values of these types may call unseen, or values of their arrays: an implicit cast, one to json, which
+    to_json and its kin look for (manual, "JSON Creation Functions"), or a comparison."""
+    if not schema.casts and not schema.comparisons:
+        return
+    elements = {element for oid in oids for one in made_of(oid, schema) for element in (one, element_of(one, schema))}
+    for cast in schema.casts:
+        if (cast.is_implicit or cast.target in JSON) and not elements.isdisjoint((cast.source, element_of(cast.source, schema))):
+            yield f"may be converted by {cast.function}"
+    for oid in sorted(elements):
+        if oid in schema.comparisons:
+            yield f"may be compared by {schema.comparisons[oid]}"
+
+
+def made_of(oid: int, schema: Schema) -> set[int]:
+    """A type and every type that it is made of."""
+    found, waiting = set(), [oid]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += schema.types[one].parts if one in schema.types else ()
+    return found
+
+
+def element_of(oid: int, schema: Schema) -> int:
+    """What the elements of an array or a multirange are, at the end; the type itself where it is neither."""
+    type_ = schema.types.get(oid)
+    while type_ is not None and type_.kind in ("array", "multirange") and type_.parts:
+        oid = type_.parts[0]
+        type_ = schema.types.get(oid)
+    return oid
+
+
 def part_problem(part: Any, owner: int, found: Finding) -> str:
     """Why an expression that belongs to a relation or a domain is more than a read; empty where it is one."""
     return part_reading(part, owner, found)[0]
@@ -188,8 +274,7 @@ def _check_casts(name: str, found: Finding) -> None:
     if found.schema is None:
         return
     for cast in found.schema.casts:
-        both_built_in = max(cast.source, cast.target) < FIRST_USER_OID
-        if name in (cast.target_name, cast.source_name) or (cast.is_implicit and both_built_in):
+        if name in (cast.target_name, cast.source_name):
             found.add(Effect.UNKNOWN, f"casts to {name}, for which the cast by {cast.function} may be chosen")
 
 

@@ -12,7 +12,9 @@ class Finding:
 
     ``exact`` is set within texts that the catalog gives back, such as a view's definition: there an unqualified name is one of
     pg_catalog's. ``path`` holds the relations that are being looked into, so that a circle ends. ``called`` holds the effects that
-    functions gave, ``constructs`` the kinds of nodes seen, ``domains`` the reasons against literals that may become domains.
+    functions gave, ``constructs`` the kinds of nodes seen, ``domains`` the reasons against literals that may become domains, ``literals`` those against
+    literals that may become arrays, rows or ranges of domains, and ``rows`` the same of a relation's own rows, by the name that the
+    query has for it.
     """
 
     reads: dict[str, None] = field(default_factory=dict)
@@ -26,6 +28,8 @@ class Finding:
     called: set[Effect] = field(default_factory=set)
     constructs: set[str] = field(default_factory=set)
     domains: dict[str, None] = field(default_factory=dict)
+    literals: dict[str, None] = field(default_factory=dict)
+    rows: dict[str, str] = field(default_factory=dict)
     columns_read: dict[str, None] = field(default_factory=dict)
     columns_written: dict[str, None] = field(default_factory=dict)
     settings: dict[str, None] = field(default_factory=dict)
@@ -49,7 +53,18 @@ class Finding:
 
     def take(self, other: "Finding", whose: str) -> None:
         """All of another finding, its reasons told as ``whose``."""
-        for name in ("reads", "writes", "functions", "columns_read", "columns_written", "settings", "locks", "triggers", "domains"):
+        for name in (
+            "reads",
+            "writes",
+            "functions",
+            "columns_read",
+            "columns_written",
+            "settings",
+            "locks",
+            "triggers",
+            "domains",
+            "literals",
+        ):
             getattr(self, name).update(getattr(other, name))
         self.reasons.update({f"{whose} {reason}": None for reason in other.reasons})
         self.effects |= other.effects

@@ -4,7 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from countersign.model import Effect
-from countersign.protocols.postgres.inspector.expressions import check_call, check_field, check_operator, check_type
+from countersign.protocols.postgres.inspector.expressions import (
+    check_call,
+    check_field,
+    check_operator,
+    check_syntax,
+    check_type,
+)
 from countersign.protocols.postgres.inspector.finding import Finding
 from countersign.protocols.postgres.inspector.relations import fire_event_triggers, full_names, read_relation, write_relation
 from countersign.protocols.postgres.inspector.tree import descendants, enum_name, inner, relation_name, words
@@ -24,6 +30,21 @@ CONSTRUCTS = frozenset(
     """.split()
 )
 """Nodes that a query may hold and that do nothing but compute. What some of them name is checked of itself."""
+
+SYNTAX = {
+    "JsonObjectConstructor": ("json_object",),
+    "JsonArrayConstructor": ("json_array",),
+    "JsonArrayQueryConstructor": ("json_array",),
+    "JsonObjectAgg": ("json_objectagg",),
+    "JsonArrayAgg": ("json_arrayagg",),
+    "JsonParseExpr": ("json",),
+    "JsonScalarExpr": ("json_scalar",),
+    "JsonSerializeExpr": ("json_serialize",),
+    "JsonFuncExpr": ("json_exists", "json_query", "json_value"),
+    "JsonTable": ("json_table",),
+    "MergeSupportFunc": ("merge_action",),
+}
+"""Syntax since version 16 or 17 that an older server may read as a call of a function of this name."""
 
 WRITES = {"InsertStmt": "INSERT", "UpdateStmt": "UPDATE", "DeleteStmt": "DELETE", "MergeStmt": "MERGE"}
 VERBS = {"INSERT": "inserts into", "UPDATE": "updates", "DELETE": "deletes rows of", "MERGE": "merges into"}
@@ -71,6 +92,8 @@ def _ctes(clause: Any, scope: frozenset[str], found: Finding) -> frozenset[str]:
 def _check(name: str, message: Any, found: Finding) -> None:
     if _compares_unsaid(name, message):
         _check_unsaid("=", found)
+    for call in SYNTAX.get(name, ()):
+        check_syntax(call, found)
     match name:
         case "FuncCall":
             check_call(message, found)

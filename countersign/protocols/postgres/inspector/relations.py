@@ -8,10 +8,18 @@ import postgast
 from countersign.model import Effect
 from countersign.protocols.postgres.builtins import SENSITIVE_RELATIONS, TOAST_SCHEMA
 from countersign.protocols.postgres.inspector.columns import query_columns
-from countersign.protocols.postgres.inspector.expressions import MADE_OF_PARTS, UNREADABLE, part_problem, part_reading, type_problem
+from countersign.protocols.postgres.inspector.expressions import (
+    MADE_OF_PARTS,
+    UNREADABLE,
+    literal_problem,
+    part_problem,
+    part_reading,
+    type_problem,
+    unseen_problems,
+)
 from countersign.protocols.postgres.inspector.finding import Finding
-from countersign.protocols.postgres.inspector.tree import descendants, inner, relation_name
-from countersign.protocols.postgres.schema import FIRST_USER_OID, IN_SQL, Relation, Schema
+from countersign.protocols.postgres.inspector.tree import descendants, inner, possible_rows, relation_name
+from countersign.protocols.postgres.schema import FIRST_USER_OID, IN_SQL, Relation
 
 READ_PARTS = ("policy", "virtual")
 """What of a relation runs when it is only read."""
@@ -36,6 +44,15 @@ def read_relation(relation: Any, scope: frozenset[str], found: Finding) -> None:
         _note_missing(f"reads {name}", found)
     for candidate in candidates or ():
         _read(candidate, found)
+        if why := row_problem(candidate, found):
+            found.rows[relation.alias.aliasname or relation.relname] = f"a literal may become a row of {candidate.full_name}: {why}"
+
+
+def row_problem(relation: Relation, found: Finding) -> str:
+    """Why a literal that becomes a row of a relation may run a check at once."""
+    assert found.schema is not None
+    rows = found.schema.types_named(relation.schema, relation.name)
+    return next((why for row in rows if (why := literal_problem(row, found))), "")
 
 
 def write_relation(relation: Any, events: frozenset[str], columns: frozenset[str] | None, found: Finding) -> None:
@@ -123,29 +140,13 @@ def _read_view(view: Relation, found: Finding) -> None:
 
 
 def _check_unseen(relation: Relation, found: Finding) -> None:
-    """Functions of users' own that values of a column's type may call unseen: an implicit cast, or a comparison."""
-    schema = found.schema
-    assert schema is not None
-    implicit = {cast.source: cast.function for cast in schema.casts if cast.is_implicit}
-    if not implicit and not schema.comparisons:
-        return
+    """Functions of users' own that the relation's rows, or values of a column's type, may call unseen."""
+    assert found.schema is not None
+    for why in unseen_problems([row.oid for row in found.schema.types_named(relation.schema, relation.name)], found.schema):
+        found.add(Effect.UNKNOWN, f"a row of {relation.full_name} {why}")
     for column in relation.columns:
-        for oid in _made_of(column.type_oid, schema):
-            if oid in implicit:
-                found.add(Effect.UNKNOWN, f"{relation.full_name}.{column.name} may be converted by {implicit[oid]}")
-            if oid in schema.comparisons:
-                found.add(Effect.UNKNOWN, f"{relation.full_name}.{column.name} may be compared by {schema.comparisons[oid]}")
-
-
-def _made_of(oid: int, schema: Schema) -> set[int]:
-    """A type and every type that it is made of."""
-    found, waiting = set(), [oid]
-    while waiting:
-        one = waiting.pop()
-        if one not in found:
-            found.add(one)
-            waiting += schema.types[one].parts if one in schema.types else ()
-    return found
+        for why in unseen_problems((column.type_oid,), found.schema):
+            found.add(Effect.UNKNOWN, f"{relation.full_name}.{column.name} {why}")
 
 
 def _note_domains(relation: Relation, found: Finding) -> None:
@@ -153,9 +154,13 @@ def _note_domains(relation: Relation, found: Finding) -> None:
     assert found.schema is not None
     for column in relation.columns:
         type_ = found.schema.types.get(column.type_oid)
-        why = type_problem(type_, found) if type_ is not None and type_.kind in MADE_OF_PARTS else ""
-        if why:
-            found.domains[f"{relation.full_name}.{column.name} may lend its type to a value: {why}"] = None
+        if type_ is None or type_.kind not in MADE_OF_PARTS:
+            continue
+        if why := type_problem(type_, found):
+            lends = f"{relation.full_name}.{column.name} may lend its type to a value: {why}"
+            found.domains[lends] = None
+            if literal_problem(type_, found):
+                found.literals[lends] = None
 
 
 def read_text(sql: str, owner: int, found: Finding) -> Finding:
@@ -300,11 +305,18 @@ def _write_through(view: Relation, events: frozenset[str], found: Finding) -> No
     found.take(within, f"through the view {view.full_name},")
 
 
-def settle_domains(found: Finding) -> None:
-    """Whether the literals of a statement may become values of a domain of the relations that it reads.
+def settle(found: Finding, tree: Any) -> None:
+    """What hangs on a query as a whole: which types its literals may take, and what every query may call unseen.
 
-    A literal takes its column's domain only as an argument of a function whose parameters share a type, or as a part of a row.
+    A literal takes its column's domain only as an argument of a function whose parameters share a type, or as a part of a row; it
+    takes an array, a row or a range beside any operator, in a CASE, in a UNION.
     """
     if found.domains and found.constructs & {"FuncCall", "A_ArrayExpr", "RowExpr", "JsonFuncExpr", "XmlExpr", "||"}:
         for reason in found.domains:
             found.add(Effect.UNKNOWN, reason)
+    if found.constructs & {"A_Const", "ParamRef"}:
+        named = set(possible_rows(tree)) if found.rows else set()
+        for reason in (*found.literals, *(why for name, why in found.rows.items() if name in named)):
+            found.add(Effect.UNKNOWN, reason)
+    for reason in found.schema.unseen if found.schema is not None else ():
+        found.add(Effect.UNKNOWN, reason)

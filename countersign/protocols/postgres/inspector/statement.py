@@ -9,7 +9,7 @@ from countersign.protocols.postgres.inspector.commands import QUERIES
 from countersign.protocols.postgres.inspector.finding import Finding
 from countersign.protocols.postgres.inspector.outcome import statement_of
 from countersign.protocols.postgres.inspector.queries import VERBS, WRITES, narrows, walk
-from countersign.protocols.postgres.inspector.relations import fire_event_triggers, settle_domains
+from countersign.protocols.postgres.inspector.relations import fire_event_triggers, settle
 from countersign.protocols.postgres.inspector.tree import enum_name, inner, relation_name
 from countersign.protocols.postgres.inspector.utilities import copy, setting, transaction, utility
 from countersign.protocols.postgres.schema import Schema
@@ -71,7 +71,7 @@ def _settled(read: Statement, schema: Schema | None) -> Statement:
 def _query(tree: Any, found: Finding) -> Statement:
     walk(tree, frozenset(), found)
     query_columns(tree, found)
-    settle_domains(found)
+    settle(found, tree)
     kind = WRITES.get(type(tree).__name__, "SELECT")
     return _settled(statement_of(kind, found, _summary(kind, tree, found)), found.schema)
 

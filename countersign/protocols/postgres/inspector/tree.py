@@ -64,3 +64,15 @@ def descendants(message: Any) -> Iterator[Any]:
         yield message
     for _, item in children(message):
         yield from descendants(item)
+
+
+def possible_rows(message: Any, parent: str = "") -> Iterator[str]:
+    """Names that may stand for a relation's whole row: the last of every column reference, but for ``x.*`` where it is x's columns."""
+    name = type(message).__name__
+    if name == "ColumnRef":
+        said = words(message.fields)
+        if said and (parent != "ResTarget" or len(said) == len(message.fields)):
+            yield said[-1]
+        return
+    for _, item in children(message):
+        yield from possible_rows(item, parent if name == "Node" else name)

@@ -11,7 +11,13 @@ from countersign.protocols.postgres.inspector.expressions import check_call, set
 from countersign.protocols.postgres.inspector.finding import Finding
 from countersign.protocols.postgres.inspector.outcome import statement_of
 from countersign.protocols.postgres.inspector.queries import walk
-from countersign.protocols.postgres.inspector.relations import fire_event_triggers, full_names, read_relation, write_relation
+from countersign.protocols.postgres.inspector.relations import (
+    fire_event_triggers,
+    full_names,
+    read_relation,
+    settle,
+    write_relation,
+)
 from countersign.protocols.postgres.inspector.tree import constant, descendants, enum_name, inner, relation_name, words
 
 TWO_PHASE = ("TRANS_STMT_PREPARE", "TRANS_STMT_COMMIT_PREPARED", "TRANS_STMT_ROLLBACK_PREPARED")
@@ -40,6 +46,7 @@ def copy(tree: Any, found: Finding) -> Statement:
         found.add(Effect.ADMIN, "reaches outside the database")
     elif way == "file":
         found.add(Effect.ADMIN, f"{'reads' if tree.is_from else 'writes'} the file {tree.filename!r} on the server")
+    settle(found, tree)
     direction = "loads into" if tree.is_from else "copies out of"
     return statement_of("COPY", found, f"{direction} {relation or 'a query'}", copy=way)
 

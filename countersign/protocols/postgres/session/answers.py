@@ -187,6 +187,9 @@ class Answers:
         match (head.asked, data[:1]):
             case (Asked.PARSE, b"1"):
                 talk.statements.confirm(head.name, head.prepared)
+                if head.running is not None:
+                    self._happened(head.running, 0)
+                    await talk.finish(head.running, ok=True, summary="PARSE")
             case (Asked.BIND, b"2"):
                 talk.portals.confirm(head.name, head.portal)
             case (Asked.CLOSE, b"3") if head.closes == b"S":
@@ -231,6 +234,7 @@ class Answers:
             self._requests.made(running)
             talk.schema_changed = True
             talk.changes_unseen |= makes_relations(running.command)
+            talk.has_made_checks = None
             talk.surroundings.catalog.expire()
         if index < len(running.statements):
             self._name(running, running.statements[index])
@@ -325,7 +329,7 @@ class Answers:
     async def _masked(self, response: bytes, head: Entry | None) -> bytes:
         """The server's words about this request, without what must be withheld."""
         talk = self._talk
-        if head is not None and head.asked in (Asked.PARSE, Asked.DESCRIBE):
+        if head is not None and head.running is None and head.asked in (Asked.PARSE, Asked.DESCRIBE):
             return mask_response(response, talk.surroundings.masking, Speech.PLAIN)  # it is analysed only
         topics = self._requests.topics_of(head) if head is not None else ()
         named = self._requests.names_of(head) if head is not None else frozenset()

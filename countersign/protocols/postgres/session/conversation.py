@@ -129,6 +129,8 @@ class Conversation:
     """Something in this transaction may have changed the target's catalog."""
     changes_unseen: bool = False
     """Something in this transaction may have made relations that the gateway has not asked for."""
+    has_made_checks: bool | None = None
+    """Whether this transaction has made or changed checks of domains; None while that is not known."""
     changes: Catalog | None = None
     """What this transaction has done to the catalog, as far as it is known."""
     own: tuple[int, MaskedColumns] | None = None
@@ -287,7 +289,7 @@ class Conversation:
             self.portals.forget()  # no portal of the protocol outlives its transaction
             if self.schema_changed:  # others see the change only now, the reader of the catalog among them
                 self.schema_changed = self.changes_unseen = False
-                self.changes = self.own = None
+                self.changes = self.own = self.has_made_checks = None
                 self.surroundings.catalog.expire()
         self.recorder.flush()
 

@@ -48,6 +48,10 @@ OWN_OPERATORS = b"""
     JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace
     WHERE pg_catalog.age(o.xmin) OPERATOR(pg_catalog.<=) 0
 """
+OWN_CHECKS = b"""
+    SELECT conname FROM pg_catalog.pg_constraint
+    WHERE contypid OPERATOR(pg_catalog.<>) 0 AND pg_catalog.age(xmin) OPERATOR(pg_catalog.<=) 0 LIMIT 1
+"""
 OWN_CHANGES = (OWN_COLUMNS, OWN_VIEW_USES, OWN_INHERITS, OWN_CASTS, OWN_FUNCTIONS, OWN_OPERATORS)
 """What a transaction has made and only it can see: rows as young as itself. They are asked for on the client's connection, so that no
 name in them is looked up along a search_path of the client's making."""

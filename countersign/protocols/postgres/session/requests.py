@@ -13,8 +13,11 @@ from countersign.protocols.postgres import messages
 from countersign.protocols.postgres.codec import Asked, Entry, Learning, Names, Portal, Prepared, Running
 from countersign.protocols.postgres.copying import CopyOut, copies_out
 from countersign.protocols.postgres.errors import ProtocolViolation
+from countersign.protocols.postgres.inspector import analysis_problem, has_checked_types
 from countersign.protocols.postgres.naming import Use, Verb, uses
 from countersign.protocols.postgres.reading import (
+    NOT_TEXTS,
+    analysis_command,
     bind_command,
     call_command,
     calls_large_object,
@@ -30,7 +33,7 @@ from countersign.protocols.postgres.schema import Schema
 from countersign.protocols.postgres.server_texts import mask_response
 from countersign.protocols.postgres.session.catalog import CatalogUnavailable
 from countersign.protocols.postgres.session.conversation import Conversation, SessionHold, ours
-from countersign.protocols.postgres.session.own_changes import OWN_CHANGES, read_changes
+from countersign.protocols.postgres.session.own_changes import OWN_CHANGES, OWN_CHECKS, read_changes
 from countersign.protocols.postgres.session.transactions import Transactions
 from countersign.protocols.postgres.speech import NEW_CODE, NOTHING, ONLY_NAMES, Speech, Topic, topics
 from countersign.protocols.wire import WireClosed
@@ -117,7 +120,7 @@ class Requests:
     async def _extended(self, kind: int, raw: bytes) -> None:
         match chr(kind):
             case "P":
-                self._parse(raw)
+                await self._parse(raw)
             case "B":
                 await self._bind(raw)
             case "D":
@@ -162,13 +165,55 @@ class Requests:
         talk.forward(raw, Entry(Asked.CALL, running=running, is_simple=True, function_oid=oid))
 
     # -- extended query
-    def _parse(self, raw: bytes) -> None:
+    async def _parse(self, raw: bytes) -> None:
+        talk = self._talk
         name, sql, types = _core.decode_parse(raw)
         if self._is_too_long(name):
             return
-        prepared = Prepared(sql, types, raw, sql.decode("utf-8", "replace"), sql, self._talk.age)
-        self._talk.statements.hope(name, prepared)
-        self._talk.forward(raw, Entry(Asked.PARSE, name=name, prepared=prepared))
+        running = None
+        if problem := await self._analysis_problem(sql):
+            command = analysis_command(raw, sql, problem)
+            answer = await self._judge(command)
+            if isinstance(answer, Denial):
+                self._refuse_extended(answer)
+                return
+            running = self._spend(answer, command)
+        if talk.skipping:  # an earlier message of this segment failed meanwhile: the target would ignore this one
+            if running is not None:
+                await talk.finish(running, ok=False, summary="skipped: an earlier command of the pipeline failed")
+            return
+        if running is not None:
+            self._before_names_change(running)
+        prepared = Prepared(sql, types, raw, sql.decode("utf-8", "replace"), sql, talk.age)
+        talk.statements.hope(name, prepared)
+        talk.forward(raw, Entry(Asked.PARSE, name=name, prepared=prepared, running=running))
+
+    async def _analysis_problem(self, sql: bytes) -> str:
+        """Why the server's analysis of a text may run code of users', or ''."""
+        talk = self._talk
+        if any(entry.running is not None and entry.running.schema_change for entry in talk.replies.queue):
+            await talk.settle()
+        if talk.skipping or talk.status == b"E":
+            return ""  # the server analyses nothing but what ends the transaction
+        schema = await self._schema(talk.surroundings.catalog.schema())
+        if schema.is_read and talk.schema_changed and not has_checked_types(schema) and not await self._has_made_checks():
+            return ""
+        try:
+            text, agrees = sql.decode("utf-8"), self._grammar_agrees()
+        except UnicodeDecodeError:
+            text, agrees = sql.decode("utf-8", "replace"), False
+        return analysis_problem(text, schema, is_certain=agrees)
+
+    async def _has_made_checks(self) -> bool:
+        """Whether this transaction has made or changed the checks of domains, which no other's catalog shows."""
+        talk = self._talk
+        if talk.has_made_checks is None:
+            await talk.settle()
+            if talk.skipping or talk.status == b"E":
+                return True
+            (made,) = await self._ask((OWN_CHECKS, []))
+            talk.has_made_checks = bool(made) or talk.skipping
+        return talk.has_made_checks
 
     async def _bind(self, raw: bytes) -> None:
         talk = self._talk
@@ -382,7 +427,7 @@ class Requests:
         return next(iter(problems), "")
 
     def _copies(self, command: Command) -> tuple[CopyOut, ...]:
-        readable = all(statement.kind != "unparsed" for statement in command.statements)
+        readable = all(statement.kind not in NOT_TEXTS for statement in command.statements)
         return copies_out(command.text) if readable and any(s.kind.startswith("COPY") for s in command.statements) else ()
 
     def _record_decision(self, answer: Permit | Denial) -> None:
@@ -394,7 +439,7 @@ class Requests:
     def _spend(self, permit: Permit, command: Command) -> Running:
         """The permit is used up here, where the bytes leave (I2)."""
         permit.spend(session_id=self._talk.session.id, digest=digest_of(self._talk.session, command))
-        readable = all(statement.kind != "unparsed" for statement in command.statements)
+        readable = all(statement.kind not in NOT_TEXTS for statement in command.statements)
         sql = command.text if readable else ""
         running = Running(permit, command, time.monotonic(), sql, uses(sql) if sql else (), schema_change=touches_schema(command))
         running.is_first_change = not self._talk.schema_changed
