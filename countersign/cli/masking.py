@@ -50,6 +50,9 @@ def test(
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="One value a line; - reads from a pipe.")],
     config: MaybeConfigOption = None,
     target: Annotated[str, typer.Option(help="Only the rules of this target.")] = "",
+    column: Annotated[
+        str, typer.Option(help="Take the values for those of a column of this name, as some detectors need a word.")
+    ] = "",
     presidio: Annotated[
         bool,
         typer.Option(
@@ -75,7 +78,7 @@ def test(
     table = _Table()
     with _opened(file) as stream, _progress(stream) as moved:
         for batch in _batches(stream, file):
-            found = list(try_values(batch, tried + 1, masker, rules, names))
+            found = list(try_values(batch, tried + 1, masker, rules, names, column))
             tried += len(batch)
             counted.update(name for one in found for name, _ in one.found)
             counted[""] += sum(1 for one in found if one.found)

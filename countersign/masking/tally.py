@@ -13,15 +13,13 @@ ALIKE_SHARE = 0.5
 """So many of the values must look as the column's name says."""
 
 
-CONTEXT_LETTERS = 40
-
-
 class Tally:
-    """Counts, and never a value. ``name`` is that of the column, or the last key of a path."""
+    """Counts, and never a value. ``name`` is that of the column, or the last key of a path: some detectors believe what they see only
+    beside a word for it."""
 
     def __init__(self, name: str, hint: Hint | None) -> None:
         self.hint = hint
-        self._before = f"{name[-CONTEXT_LETTERS:]}: ".encode("utf-8", "replace") if name else b""
+        self._name = name.encode("utf-8", "replace") or None
         self.values = 0
         self.documents = 0
         """In how many documents there was such a value, where it is one path of several."""
@@ -32,13 +30,11 @@ class Tally:
     def add(self, value: bytes, masker: Masker) -> None:
         """Count a value that is not empty."""
         self.values += 1
-        covered = _covered(b"", value, masker)
-        filled = _filled(covered, value)
-        if not filled and self._before:
-            # Some detectors believe what they see only beside a word for it, which may be the name.
-            filled = _filled(_covered(self._before, value, masker), value)
-        self.found.update(covered.keys() | filled)
-        self.filled.update(filled)
+        covered: Counter[str] = Counter()
+        for detector, start, end in masker.explain(value, self._name):
+            covered[detector] += end - start
+        self.found.update(covered.keys())
+        self.filled.update(detector for detector, length in covered.items() if length >= FILLS * len(value))
         if self.hint is not None and looks_like(self.hint, value.decode("utf-8", "replace")):
             self.alike += 1
 
@@ -62,16 +58,3 @@ class Tally:
         """In how many values a detector found something within much else, for detectors that find it so for the most part."""
         inside = self.found - self.filled
         return Counter({detector: count for detector, count in inside.items() if count > self.filled[detector]})
-
-
-def _covered(before: bytes, value: bytes, masker: Masker) -> Counter[str]:
-    """How many bytes of a value each detector's hits take, where these words stand before it."""
-    covered: Counter[str] = Counter()
-    for detector, start, end in masker.explain(before + value):
-        if end > len(before):
-            covered[detector] += end - max(start, len(before))
-    return covered
-
-
-def _filled(covered: Counter[str], value: bytes) -> set[str]:
-    return {detector for detector, length in covered.items() if length >= FILLS * len(value)}

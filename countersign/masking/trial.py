@@ -53,17 +53,23 @@ def lines(stream: Readable, limit_bytes: int = LINE_LIMIT_BYTES) -> Iterator[lis
 
 
 def try_values(
-    values: Iterable[bytes], first_line: int, masker: Masker, rules: Sequence[MaskRule], names: FreeText | None = None
+    values: Iterable[bytes],
+    first_line: int,
+    masker: Masker,
+    rules: Sequence[MaskRule],
+    names: FreeText | None = None,
+    column: str = "",
 ) -> Iterator[Tried]:
-    """Each value as a client would see it in an answer. Bytes that are not UTF-8 are shown as ``\\xff``. With ``names`` what is left
-    is searched for names and places, which no answer is."""
+    """Each value as a client would see it in an answer, in a column of this name. Bytes that are not UTF-8 are shown as ``\\xff``. With
+    ``names`` what is left is searched for names and places, which no answer is."""
+    context = column.encode("utf-8", "replace") or None
     rule_of: dict[str, str] = {}
     for rule in rules:
         for detector in rule.detect:
             rule_of.setdefault(detector, rule.name)  # of several rules the first one masks
     for line, value in enumerate(values, first_line):
-        detectors = dict.fromkeys(name for name, _, _ in masker.explain(value))
-        masked = (masker.mask_text(value)[0] if detectors else value).decode("utf-8", "backslashreplace")
+        detectors = dict.fromkeys(name for name, _, _ in masker.explain(value, context))
+        masked = (masker.mask_text(value, context)[0] if detectors else value).decode("utf-8", "backslashreplace")
         found = [(name, rule_of.get(name, "")) for name in detectors]
         if names is not None:
             masked, kinds = without_names(masked, names)

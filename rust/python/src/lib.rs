@@ -10,7 +10,7 @@ use countersign_core::{
     framing::FrontendDecoder as CoreFrontend,
     lane::{extended_key, simple_key},
     masking::{
-        Masker as CoreMasker,
+        Found, Masker as CoreMasker,
         context::Context,
         copy::{CopyFormat, CopyMasker},
         detectors::DETECTORS,
@@ -171,6 +171,13 @@ fn copy_format((name, delimiter, quote, escape, null, header): CopyParts) -> PyR
 #[pyclass(frozen)]
 struct Masker(CoreMasker);
 
+impl Masker {
+    fn find(&self, text: &[u8], column: Option<&[u8]>) -> Vec<Found> {
+        let context = column.map_or_else(Context::default, |name| self.0.context_of(name));
+        self.0.find_with_context(text, context)
+    }
+}
+
 #[pymethods]
 impl Masker {
     #[new]
@@ -180,8 +187,15 @@ impl Masker {
             .map_err(PyValueError::new_err)
     }
 
-    fn mask_text<'py>(&self, py: Python<'py>, text: &[u8]) -> (Bytes<'py>, Vec<(String, usize)>) {
-        let found = self.0.find(text);
+    /// `column` is the name of the column that holds the value.
+    #[pyo3(signature = (text, column = None))]
+    fn mask_text<'py>(
+        &self,
+        py: Python<'py>,
+        text: &[u8],
+        column: Option<&[u8]>,
+    ) -> (Bytes<'py>, Vec<(String, usize)>) {
+        let found = self.find(text, column);
         let mut counts: Vec<(String, usize)> = Vec::new();
         for one in &found {
             let rule = self.0.rule_of(one);
@@ -196,8 +210,7 @@ impl Masker {
     /// `column` is the name of the column that holds the value.
     #[pyo3(signature = (text, column = None))]
     fn explain(&self, text: &[u8], column: Option<&[u8]>) -> Vec<(&'static str, usize, usize)> {
-        let context = column.map_or_else(Context::default, |name| self.0.context_of(name));
-        let found = self.0.find_with_context(text, context);
+        let found = self.find(text, column);
         found
             .iter()
             .map(|one| (self.0.detector_of(one), one.hit.start, one.hit.end))

@@ -65,3 +65,12 @@ def test_i5_no_found_value_is_in_what_is_told(before, value, after):
     (tried,) = try_values([before + b" | " + value + b" | " + after], 1, prepare(rules, b"key").masker, rules)
     assert value.decode() not in json.dumps([tried.masked, tried.found])
     assert tried.found
+
+
+def test_the_name_of_a_column_is_a_word_for_its_values():
+    rules = [MaskRule(name, (), (), (name,), '{"redact":{}}') for name in DETECTORS]
+    masker = prepare(rules, b"key").masker
+    (unnamed,) = try_values([b"123-45-6789 and 123456789"], 1, masker, rules)
+    (named,) = try_values([b"123456789"], 1, masker, rules, column="customer_ssn")
+    assert "123456789" in unnamed.masked
+    assert (named.masked, named.found) == ("[redacted]", (("us_ssn", "us_ssn"),))
