@@ -20,11 +20,20 @@ from countersign.protocols.postgres.masking import TargetMasks
 from countersign.protocols.postgres.session import Lanes, PostgresListener
 from countersign.protocols.postgres.session.listener import Services as SessionServices
 from countersign.reviews.service import ReviewService
-from countersign.store import Database, StoredAuditLog, StoredKeys, StoredReviews, StoredSessions
+from countersign.store import (
+    Database,
+    StoredAuditLog,
+    StoredCheckpoints,
+    StoredKeys,
+    StoredReviews,
+    StoredSessions,
+    load_log_key,
+)
 
 log = structlog.get_logger(__name__)
 
 EXPIRE_EVERY_S = 0.25
+CHECKPOINT_EVERY_S = 60.0
 
 
 def now() -> datetime:
@@ -116,10 +125,13 @@ class Gateway:
         self._stack.push_async_callback(server.stop)
         await self.parts.reviews.recover()
         event = AuditEvent("gateway.started", {"policy_digest": config.policy.digest, "config_digest": config.config_digest})
+        checkpoints = StoredCheckpoints(database, now, load_log_key(config.audit_key_path))
+        await checkpoints.make()  # fails where the log does not fit what was signed before, and then nothing is let through
         await self.parts.audit.append(event)
+        self._stack.push_async_callback(self._checkpoint, checkpoints)
         self._stack.push_async_callback(self.parts.audit.append, AuditEvent("gateway.stopped", {}))
-        expiring = asyncio.create_task(self._expire())
-        self._stack.push_async_callback(_end, expiring)
+        for work in (self._expire(), self._checkpoint_each_minute(checkpoints)):
+            self._stack.push_async_callback(_end, asyncio.create_task(work))
         await self._listen(database)
 
     async def _listen(self, database: Database) -> None:
@@ -157,6 +169,17 @@ class Gateway:
                 await self.parts.reviews.expire_due()
             except Exception as error:  # tried again at once; meanwhile an overdue review cannot be released
                 log.error("expiry_failed", error=str(error))
+
+    async def _checkpoint_each_minute(self, checkpoints: StoredCheckpoints) -> None:
+        while True:
+            await asyncio.sleep(CHECKPOINT_EVERY_S)
+            await self._checkpoint(checkpoints)
+
+    async def _checkpoint(self, checkpoints: StoredCheckpoints) -> None:
+        try:
+            await checkpoints.make()
+        except Exception as error:  # tried again in a minute; what is not signed, ``audit verify`` says
+            log.error("checkpoint_failed", error=str(error))
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -119,6 +119,8 @@ class Config:
 
     path: Path
     store_path: Path
+    audit_key_path: Path
+    """The key that signs the audit log's checkpoints."""
     recordings_path: Path
     console: Listen
     admin_socket: Path
@@ -158,9 +160,11 @@ def load_config(path: Path) -> Config:
     labelled = None if problems else {target.target.name: target.columns for target in targets}
     policy = _policy(section, path.parent, labelled)
     _warn_of_idle_labels(targets, policy, warnings)
+    store_path = _store(section, path.parent)
     config = Config(
         path=path,
-        store_path=_store(section, path.parent),
+        store_path=store_path,
+        audit_key_path=_audit_key(section, path.parent, store_path),
         recordings_path=_recordings(section, path.parent),
         console=console,
         admin_socket=path.parent / section.take("admin_socket", str, "countersign.sock"),
@@ -183,6 +187,16 @@ def _store(section: Section, directory: Path) -> Path:
     # Of the URL only the scheme is quoted: a password may stand anywhere behind it.
     section.complain("store", f"'store' is {url.partition(':')[0]!r}, which is no store", hint)
     return directory / "countersign.db"
+
+
+def _audit_key(section: Section, directory: Path, store_path: Path) -> Path:
+    beside_store = store_path.with_name("audit.key")
+    audit = section.section("audit")
+    if audit is None:
+        return beside_store
+    text = audit.take("key_file", str, "")
+    audit.finish()
+    return directory / text if text else beside_store
 
 
 def _recordings(section: Section, directory: Path) -> Path:

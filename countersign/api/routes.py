@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from countersign import __version__
 from countersign.api.access import COOKIE, Administrator, Someone, Working, refuse_cross_site
-from countersign.api.shapes import audit_json, identity_json, key_json, recent_json, review_json
+from countersign.api.shapes import audit_json, identity_json, key_json, recent_json, review_json, verification_json
 from countersign.audit import verify
 from countersign.model import DecisionKind, Review, ReviewState
 from countersign.recording import read_recording
@@ -173,10 +173,9 @@ async def audit(services: Working, _: Administrator, limit: int = 100, kind: str
 
 
 @router.get("/api/v1/audit/verify")
-async def audit_verify(services: Working, _: Administrator, head: str = "") -> dict[str, Any]:
-    """Check the whole chain."""
-    found = await asyncio.to_thread(lambda: verify(services.audit.records(), expected_head=head))
-    return {"ok": found.ok, "records": found.records, "head": found.head, "problem": found.problem}
+async def audit_verify(services: Working, _: Administrator) -> dict[str, Any]:
+    """Check the whole log, but for the signatures: who checks them has the key from elsewhere."""
+    return verification_json(await asyncio.to_thread(verify, services.audit))
 
 
 @router.get("/api/v1/keys")

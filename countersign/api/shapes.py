@@ -1,8 +1,10 @@
 """The JSON that the API answers with."""
 
+import base64
 from dataclasses import asdict
 from typing import Any
 
+from countersign.audit import Verification
 from countersign.identity import StoredKey
 from countersign.model import AuditRecord, Identity, Review
 from countersign.model.clock import to_text
@@ -70,3 +72,8 @@ def recent_json(record: AuditRecord) -> dict[str, Any]:
     """What an identity did before, in one line."""
     command: Any = record.body.get("command", {})
     return {"text": command.get("text", ""), "verdict": record.body.get("verdict", ""), "at": record.time}
+
+
+def verification_json(found: Verification) -> dict[str, Any]:
+    """What a check of the log found."""
+    return {**asdict(found), "ok": found.ok, "root": base64.b64encode(found.root).decode()}

@@ -1,5 +1,7 @@
-"""What the gate asks of an audit log."""
+"""What the gate asks of an audit log, and what whoever checks it reads."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from countersign.model import AuditEvent
@@ -20,3 +22,31 @@ class AuditLog(Protocol):
 
         Raises ``AuditUnavailable`` where the writer failed lately or is too far behind.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records that were committed together, as the log keeps them. ``hashes`` are those of their entries, 32 bytes each; ``edge`` is the
+    tree's behind them; ``entries`` are lines, or None where retention has removed them."""
+
+    first_seq: int
+    count: int
+    time: str
+    edge: bytes
+    hashes: bytes
+    entries: bytes | None
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The entries, one each; none where they were removed."""
+        return [] if self.entries is None else self.entries.split(b"\n")
+
+
+class LogReader(Protocol):
+    """What ``verify`` reads. Nothing in it is believed."""
+
+    def batches(self, *, after: int = 0) -> Iterator[Batch]:
+        """All batches in order that hold records behind number ``after``."""
+
+    def notes(self) -> Iterator[str]:
+        """Every checkpoint that was signed, smallest first."""

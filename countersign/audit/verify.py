@@ -1,57 +1,151 @@
-"""Check a chain record by record, without trusting whoever kept it, nor the code that wrote it."""
+"""Check a log record by record, without trusting whoever kept it, nor the code that wrote it."""
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import rfc8785
+from countersign.audit.checkpoints import Checkpoint
+from countersign.audit.contract import Batch, LogReader
+from countersign.audit.merkle import EMPTY_ROOT, Tree, leaf_hash
+from countersign.audit.notes import NoteError, VerifierKey
+from countersign.audit.records import record_of
 
-from countersign.audit.chain import GENESIS
-from countersign.model import AuditRecord
+RETENTION = "audit.retention"
+"""The kind of the records that say which bodies were removed: all up to ``up_to``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What ``verify`` found: ``problem`` is empty for a sound chain, ``head`` is the last hash that fits."""
+    """What ``verify`` found. ``problem`` is empty for a sound log; ``records`` fit, before it if there is one; ``root`` is the tree's over
+    them. ``signed`` of them are covered by a checkpoint whose signature is good, ``without_body`` have their hash only."""
 
     records: int
-    head: str
+    root: bytes
     problem: str = ""
+    signed: int = 0
+    without_body: int = 0
 
     @property
     def ok(self) -> bool:
-        """True where every record fits the one before it."""
+        """True where every record is in its place, unchanged, and every checkpoint holds."""
         return not self.problem
 
 
-def verify(records: Iterable[AuditRecord], *, expected_head: str = "") -> Verification:
-    """Walk the records in order and stop at the first that does not fit.
+class _Misfit(Exception):
+    """The first thing that does not fit, in words."""
 
-    ``expected_head`` is a hash the verifier kept from an earlier run: a log that no longer holds it was cut or rewritten.
+
+def verify(
+    log: LogReader,
+    *,
+    key: VerifierKey | None = None,
+    held: Checkpoint | None = None,
+    progress: Callable[[int], None] = lambda records: None,
+) -> Verification:
+    """Go through the whole log and stop at the first thing that does not fit.
+
+    With ``key``, which has to come from elsewhere than the log, every checkpoint in it must be signed with it. ``held`` is a checkpoint
+    that the verifier kept: a log that does not begin with what it covers was cut or rewritten.
     """
-    head, count, seen = GENESIS, 0, not expected_head
-    for record in records:
-        problem = _misfit(record, count + 1, head)
-        if problem:
-            return Verification(count, head, problem)
-        head, count = record.hash, count + 1
-        seen = seen or head == expected_head
-    if not seen:
-        return Verification(count, head, f"the log does not hold the head {expected_head}: it was cut or rewritten")
-    return Verification(count, head)
+    walk = _Walk(key)
+    try:
+        walk.take_notes(log)
+        if held is not None:
+            walk.expect(held, "the checkpoint that you hold")
+        for batch in log.batches():
+            walk.batch(batch)
+            progress(walk.tree.size)
+        walk.end()
+    except _Misfit as misfit:
+        return Verification(walk.sound, walk.sound_root, str(misfit), min(walk.signed, walk.sound), walk.without_body)
+    return Verification(walk.tree.size, walk.tree.root, "", walk.signed, walk.without_body)
 
 
-def _misfit(record: AuditRecord, expected_seq: int, head: str) -> str:
-    if record.seq != expected_seq:
-        return f"record {expected_seq} is missing (found {record.seq} in its place)"
-    if record.previous_hash != head:
-        return f"record {record.seq} does not follow record {record.seq - 1}: removed, reordered or inserted"
-    if entry_hash(record.seq, record.time, record.kind, record.body, record.previous_hash) != record.hash:
-        return f"record {record.seq} ({record.kind}) was altered"
-    return ""
+class _Walk:
+    def __init__(self, key: VerifierKey | None) -> None:
+        self._key = key
+        self.tree = Tree()
+        self.sound, self.sound_root = 0, EMPTY_ROOT
+        self.signed = 0
+        self.without_body = 0
+        self._heads: list[tuple[int, bytes, str]] = []
+        """Size, root and name of every head that the log must have had, the next one last."""
+        self._last_removed = 0
+        self._removed_up_to = 0
 
+    def take_notes(self, log: LogReader) -> None:
+        for number, note in enumerate(log.notes(), 1):
+            try:
+                checkpoint = Checkpoint.open(note, self._key)
+            except NoteError as error:
+                raise _Misfit(f"checkpoint {number} in the log cannot be believed: {error}") from error
+            self._heads.append((checkpoint.size, checkpoint.root, f"the checkpoint over {checkpoint.size} records"))
+        self._heads.sort(reverse=True)
 
-def entry_hash(seq: int, time: str, kind: str, body: Mapping[str, object], previous_hash: str) -> str:
-    """SHA-256 (hex) over the canonical JSON (RFC 8785) of the entry, the previous hash included."""
-    entry = {"seq": seq, "time": time, "kind": kind, "body": body, "previous_hash": previous_hash}
-    return hashlib.sha256(rfc8785.dumps(entry)).hexdigest()  # type: ignore[arg-type]  # body holds JSON values only
+    def expect(self, checkpoint: Checkpoint, name: str) -> None:
+        self._heads.append((checkpoint.size, checkpoint.root, name))
+        self._heads.sort(reverse=True)
+
+    def batch(self, batch: Batch) -> None:
+        first = self.tree.size + 1
+        if batch.first_seq != first:
+            raise _Misfit(f"record {first} is missing (found {batch.first_seq} in its place)")
+        if batch.count < 1 or len(batch.hashes) != 32 * batch.count:
+            raise _Misfit(f"the hashes from record {first} on are not those of {batch.count} records")
+        if batch.entries is None:
+            self._last_removed = first + batch.count - 1
+            self.without_body += batch.count
+        else:
+            self._check_entries(batch, first)
+        for start in range(0, len(batch.hashes), 32):
+            self._append(batch.hashes[start : start + 32])
+        if b"".join(self.tree.peaks) != batch.edge:
+            raise _Misfit(f"of the records from {first} to {self.tree.size} one was altered: their hashes do not make the tree")
+        if not self._heads:
+            self.sound, self.sound_root = self.tree.size, self.tree.root
+
+    def _check_entries(self, batch: Batch, first: int) -> None:
+        lines = batch.lines
+        for seq, line in enumerate(lines[: batch.count], first):
+            start = (seq - first) * 32
+            if leaf_hash(line) != batch.hashes[start : start + 32]:
+                raise _Misfit(f"record {seq} was altered: its entry does not have its hash")
+            self._check_place(line, seq, batch.time)
+        if len(lines) != batch.count:
+            seq = first + min(len(lines), batch.count)
+            raise _Misfit(f"record {seq} is missing" if len(lines) < batch.count else f"before record {seq} one was inserted")
+
+    def _check_place(self, line: bytes, seq: int, time: str) -> None:
+        try:
+            record = record_of(line)
+        except ValueError as error:
+            raise _Misfit(f"record {seq} was altered: it is no record") from error
+        if record.seq != seq:
+            raise _Misfit(f"record {record.seq} stands in the place of record {seq}: removed, reordered or inserted")
+        if record.time != time:
+            raise _Misfit(f"record {seq} was altered: it is of another time than the records around it")
+        up_to = record.body.get("up_to")
+        if record.kind == RETENTION and isinstance(up_to, int) and up_to < seq:
+            self._removed_up_to = max(self._removed_up_to, up_to)
+
+    def _append(self, leaf: bytes) -> None:
+        self._check_heads()
+        self.tree.append(leaf)
+
+    def _check_heads(self) -> None:
+        """Compare with every head of the tree's present size."""
+        while self._heads and self._heads[-1][0] <= self.tree.size:
+            size, root, name = self._heads.pop()
+            if root != self.tree.root:
+                since = f"of the records from {self.sound + 1} to {size} one was altered, removed or inserted"
+                raise _Misfit(f"the log does not fit {name}: {since}" if size else f"the log does not fit {name}")
+            self.sound, self.sound_root = size, root
+            if self._key is not None:
+                self.signed = size
+
+    def end(self) -> None:
+        self._check_heads()
+        if self._heads:
+            size, _, name = self._heads[-1]
+            raise _Misfit(f"the log ends with record {self.tree.size}, but {name} covers {size}: it was cut off")
+        if self._last_removed > self._removed_up_to:
+            raise _Misfit(f"the body of record {self._last_removed} was removed, and no record of retention says so")

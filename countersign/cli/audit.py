@@ -1,28 +1,101 @@
-"""``countersign audit``."""
+"""``countersign audit``. What checks and proves reads files only, never the gateway's word."""
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import Progress
 
-from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, call, fail, print_json, print_table
+from countersign.api.shapes import verification_json
+from countersign.audit import AuditUnavailable, Checkpoint, NoteError, VerifierKey, record_of, verify
+from countersign.audit.checkpoints import check_consistency, check_inclusion, consistency_text, inclusion_text
+from countersign.audit.merkle import consistency_proof, inclusion_proof
+from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, call, err, fail, print_json, print_table, settings
+from countersign.store import LogFile, load_log_key
 
 app = typer.Typer(no_args_is_help=True)
 
+StoreOption = Annotated[Path | None, typer.Option("--store", help="The store's file; else the configuration's.")]
+KeyOption = Annotated[
+    str, typer.Option("--key", help="The log's public key, or a file of it; else from the configuration's key file.")
+]
+CheckpointOption = Annotated[Path | None, typer.Option("--checkpoint", help="A checkpoint that you kept.")]
+
 
 @app.command("verify")
-def verify(
+def verify_log(
     config: ConfigOption = DEFAULT_CONFIG,
-    head: Annotated[str, typer.Option(help="A head that you kept from an earlier run: the log must still hold it.")] = "",
+    store: StoreOption = None,
+    key: KeyOption = "",
+    checkpoint: CheckpointOption = None,
+    proof: Annotated[Path | None, typer.Option(help="Check only this proof, of a record, or of growth since --checkpoint.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that no record was altered, removed, reordered or inserted."""
-    found = call(config, lambda client: client.get("audit/verify", head=head))
+    """Check that no record was altered, removed, reordered or inserted, and every checkpoint."""
+    with _in_one_sentence():
+        trusted = _key(config, key, store)
+        held = Checkpoint.open(_text(checkpoint), trusted) if checkpoint else None
+        if proof is not None:
+            _check_proof(_text(proof), held, trusted)
+            return
+        with _progress() as advance:
+            found = verify(_log(config, store), key=trusted, held=held, progress=advance)
     if as_json:
-        print_json(found)
-        raise typer.Exit(0 if found["ok"] else 1)
-    if not found["ok"]:
-        fail(f"the log does not verify: {found['problem']}")
-    typer.echo(f"sound: {found['records']} records, head {found['head']}")
+        print_json(verification_json(found))
+        raise typer.Exit(0 if found.ok else 1)
+    if not found.ok:
+        fail(f"the log does not verify: {found.problem}")
+    removed = f", {found.without_body} of them without their body" if found.without_body else ""
+    typer.echo(f"sound: {found.records} records{removed}, root {verification_json(found)['root']}")
+    if trusted is None:
+        typer.echo("no signature was checked: give --key, the public key of the log")
+    else:
+        typer.echo(f"signed by {trusted.name}: {found.signed} of them; a checkpoint is made every minute and at shutdown")
+
+
+@app.command("prove")
+def prove(
+    seq: Annotated[int, typer.Argument(help="The record's number; without it, the proof of growth since --checkpoint.")] = 0,
+    config: ConfigOption = DEFAULT_CONFIG,
+    store: StoreOption = None,
+    checkpoint: CheckpointOption = None,
+) -> None:
+    """Print a proof: that a record is in the log, or that the log only grew since a checkpoint that you kept.
+
+    It is checked with ``audit verify --proof FILE`` and the log's public key, without the log.
+    """
+    with _in_one_sentence():
+        log = _log(config, store)
+        newest = _newest(log)
+        if seq:
+            entry = log.entry(seq)
+            text = inclusion_text(entry, seq - 1, inclusion_proof(seq - 1, newest.size, log.subtree), newest)
+        elif checkpoint:
+            old = Checkpoint.open(_text(checkpoint), None).size
+            text = consistency_text(old, consistency_proof(old, newest.size, log.subtree), newest)
+        else:
+            raise typer.BadParameter("a record's number, or --checkpoint")
+    sys.stdout.write(text)
+
+
+@app.command("checkpoint")
+def newest_checkpoint(config: ConfigOption = DEFAULT_CONFIG, store: StoreOption = None) -> None:
+    """Print the newest checkpoint: keep it where the owner of the store cannot change it."""
+    with _in_one_sentence():
+        sys.stdout.write(_newest(_log(config, store)).note)
+
+
+@app.command("key")
+def public_key(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Print the public key that checks the log's checkpoints."""
+    with _in_one_sentence():
+        path = settings(config).audit_key_path
+        if not path.exists():
+            fail("there is no key yet: the gateway makes it at its first start")
+        typer.echo(str(load_log_key(path).verifier))
 
 
 @app.command("search")
@@ -39,3 +112,59 @@ def search(
         return
     rows = [[record["seq"], record["time"], record["kind"], record["body"]] for record in found]
     print_table(["seq", "time", "kind", "body"], rows, "no records")
+
+
+@contextmanager
+def _in_one_sentence() -> Iterator[None]:
+    try:
+        yield
+    except (NoteError, AuditUnavailable, OSError, UnicodeDecodeError, ValueError) as error:
+        fail(str(error))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int], None]]:
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task("records", total=None)
+        yield lambda records: progress.update(task, completed=records, description=f"{records} records")
+
+
+def _log(config: Path, store: Path | None) -> LogFile:
+    path = store or settings(config).store_path
+    if not path.exists():
+        raise AuditUnavailable(f"there is no store at {path}")
+    return LogFile(path)
+
+
+def _key(config: Path, key: str, store: Path | None) -> VerifierKey | None:
+    """What was given; for the configuration's own store, the public half of its key."""
+    if key:
+        return VerifierKey.parse(_text(Path(key)) if "+" not in key else key)
+    if store is not None:
+        return None
+    path = settings(config).audit_key_path
+    return load_log_key(path).verifier if path.exists() else None
+
+
+def _newest(log: LogFile) -> Checkpoint:
+    notes = list(log.notes())
+    if not notes:
+        raise AuditUnavailable("the log has no checkpoint yet; one is made every minute and at shutdown")
+    return Checkpoint.open(notes[-1], None)
+
+
+def _check_proof(text: str, held: Checkpoint | None, key: VerifierKey | None) -> None:
+    if key is None:
+        raise NoteError("a proof is checked with the log's public key: give --key")
+    if held is not None:
+        grown = check_consistency(text, held, key)
+        typer.echo(f"proved: the log of {grown.size} records begins with the {held.size} that you hold a checkpoint of")
+        return
+    entry, checkpoint = check_inclusion(text, key)
+    record = record_of(entry)
+    typer.echo(f"proved: record {record.seq} is in the log of {checkpoint.size} records")
+    typer.echo(entry.decode())
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")

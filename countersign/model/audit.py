@@ -14,11 +14,10 @@ class AuditEvent:
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """An event at its place in the log: ``hash`` covers ``previous_hash`` and the canonical entry."""
+    """An event at its place in the log. ``hash`` (hex) is that of its entry as a leaf of the log's tree."""
 
     seq: int
     time: str
     kind: str
     body: Mapping[str, object]
-    previous_hash: str
     hash: str

@@ -4,10 +4,21 @@ It implements the contracts of ``audit``, ``reviews``, ``identity`` and ``record
 are one transaction, so that neither is ever there without the other.
 """
 
-from countersign.store.audit import StoredAuditLog
+from countersign.store.audit import LogFile, StoredAuditLog, StoredCheckpoints
 from countersign.store.database import Database, StoreError
 from countersign.store.keys import StoredKeys
+from countersign.store.log_key import load_log_key
 from countersign.store.reviews import StoredReviews
 from countersign.store.sessions import StoredSessions
 
-__all__ = ["Database", "StoreError", "StoredAuditLog", "StoredKeys", "StoredReviews", "StoredSessions"]
+__all__ = [
+    "Database",
+    "LogFile",
+    "StoreError",
+    "StoredAuditLog",
+    "StoredCheckpoints",
+    "StoredKeys",
+    "StoredReviews",
+    "StoredSessions",
+    "load_log_key",
+]

@@ -1,20 +1,28 @@
 """The audit log in the store."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
-import orjson
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
-from countersign.audit import Encoded, encode
+from countersign._core import tree_extend, tree_root
+from countersign.audit import Batch, Checkpoint, Encoded, LogKey, NoteError, encode, record_of
 from countersign.model import AuditEvent, AuditRecord
+from countersign.model.clock import Clock, to_text
 from countersign.store import schema
-from countersign.store.database import Database, StoreError
+from countersign.store.database import Database, StoreError, Transaction
 
-PAGE = 5_000
+PAGE = 16
+"""How many rows are read at once, each of which may hold hundreds of records."""
+BATCH_COLUMNS = "first_seq, count, time, edge, hashes, entries"
+FIRST_ROW = "coalesce((SELECT max(first_seq) FROM audit_batches WHERE first_seq <= ?), ?)"
+"""The row that holds a record, whose number is given twice."""
 
 
 class StoredAuditLog:
-    """Implements ``audit.AuditLog``."""
+    """Implements ``audit.AuditLog`` and ``audit.LogReader``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -27,15 +35,133 @@ class StoredAuditLog:
         """Give the record to the writer. Raises ``AuditUnavailable``."""
         self._database.hand_over(_encoded(event))
 
-    def records(self, *, after: int = 0) -> Iterator[AuditRecord]:
-        """Every record in order, read page by page."""
+    def batches(self, *, after: int = 0) -> Iterator[Batch]:
+        """All batches in order that hold records behind number ``after``, read page by page."""
         while page := self._database.read_now(lambda connection, start=after: _page(connection, start)):  # type: ignore[misc]
             yield from page
-            after = page[-1].seq
+            after = page[-1].first_seq + page[-1].count - 1
+
+    def records(self, *, after: int = 0) -> Iterator[AuditRecord]:
+        """Every record in order whose body is still there."""
+        for batch in self.batches(after=after):
+            yield from (record for record in map(record_of, batch.lines) if record.seq > after)
+
+    def notes(self) -> Iterator[str]:
+        """Every checkpoint, smallest first."""
+        table = schema.audit_checkpoints
+        query = select(table.c.note).order_by(table.c.size)
+        yield from self._database.read_now(lambda connection: connection.execute(query).scalars().all())
 
     async def latest(self, limit: int, *, kind: str = "") -> list[AuditRecord]:
         """The newest records, newest first."""
         return await self._database.read(lambda connection: _latest(connection, limit, kind))
+
+
+class StoredCheckpoints:
+    """Makes the log's checkpoints."""
+
+    def __init__(self, database: Database, clock: Clock, key: LogKey) -> None:
+        self._database = database
+        self._clock = clock
+        self._key = key
+
+    async def make(self) -> Checkpoint | None:
+        """Sign the tree as it is; None where nothing was appended since the last one.
+
+        Raises ``AuditUnavailable``, also where the log does not fit what was signed before: no log may sign two histories.
+        """
+
+        def job(transaction: Transaction) -> Checkpoint | None:
+            size, edge = transaction.log.head
+            last = _last_checkpoint(transaction.connection)
+            if last is not None:
+                self._check(transaction.connection, last, size)
+                if last.size == size:
+                    return None
+            elif size == 0:
+                return None
+            made = Checkpoint.sign(self._key, size, tree_root(size, edge))
+            row = {"size": size, "note": made.note, "made_at": to_text(self._clock())}
+            transaction.connection.execute(schema.audit_checkpoints.insert().values(**row))
+            return made
+
+        return await self._database.write(job)
+
+    def _check(self, connection: Connection, last: Checkpoint, size: int) -> None:
+        """Against the edge kept at the last checkpoint's size, which is always the end of a batch."""
+        try:
+            Checkpoint.open(last.note, self._key.verifier)
+        except NoteError as error:
+            raise StoreError(
+                f"the log's last checkpoint was not made with the key at hand ({self._key.verifier}): {error}"
+            ) from error
+        if last.size > size:
+            raise StoreError(f"the log holds {size} records, but {last.size} were signed: it was cut off")
+        if _root_at(connection, last.size) != last.root:
+            raise StoreError(f"the log does not fit its checkpoint over {last.size} records: it was changed")
+
+    async def latest(self) -> Checkpoint | None:
+        """The newest one."""
+        return await self._database.read(_last_checkpoint)
+
+
+class LogFile:
+    """A store's log read from its file alone, by whoever checks it or proves something of it: nothing is written to it. Implements
+    ``audit.LogReader``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def batches(self, *, after: int = 0) -> Iterator[Batch]:
+        """See ``LogReader``. Raises ``StoreError``."""
+        query = f"SELECT {BATCH_COLUMNS} FROM audit_batches WHERE first_seq >= {FIRST_ROW} ORDER BY first_seq"  # noqa: S608
+        for first_seq, count, time, edge, hashes, entries in self._rows(query, after + 1, after + 1):
+            yield Batch(
+                _number(first_seq), _number(count), str(time), _raw(edge), _raw(hashes), None if entries is None else _raw(entries)
+            )
+
+    def notes(self) -> Iterator[str]:
+        """See ``LogReader``. Raises ``StoreError``."""
+        for (note,) in self._rows("SELECT note FROM audit_checkpoints ORDER BY size"):
+            yield str(note)
+
+    def entry(self, seq: int) -> bytes:
+        """The entry of a record. Raises ``StoreError`` where there is none, or its body was removed."""
+        batch = next(self.batches(after=seq - 1), None) if seq > 0 else None
+        if batch is None:
+            raise StoreError(f"there is no record {seq}")
+        if batch.entries is None:
+            raise StoreError(f"the body of record {seq} was removed by retention")
+        return batch.lines[seq - batch.first_seq]
+
+    def subtree(self, start: int, end: int) -> bytes:
+        """The root over the records with the indices from ``start`` up to but not with ``end``, from their kept hashes, which costs their
+        number. Raises ``StoreError``."""
+        query = f"SELECT first_seq, hashes FROM audit_batches WHERE first_seq >= {FIRST_ROW} AND first_seq <= ? ORDER BY first_seq"  # noqa: S608
+        size, edge = 0, b""
+        for first_seq, hashes in self._rows(query, start + 1, start + 1, end):
+            low, high = max(start - _number(first_seq) + 1, 0), end - _number(first_seq) + 1
+            wanted = _raw(hashes)[low * 32 : high * 32]
+            edge = tree_extend(size, edge, wanted)
+            size += len(wanted) // 32
+        if size != end - start:
+            raise StoreError(f"the log lacks hashes between the records {start + 1} and {end}")
+        return tree_root(size, edge)
+
+    def _rows(self, query: str, *values: object) -> Iterator[tuple[object, ...]]:
+        try:
+            with closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+                yield from connection.execute(query, values)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise StoreError(f"the log in {self._path} cannot be read: {error}") from error
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else -1
+
+
+def _raw(value: object) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
 
 
 def _encoded(event: AuditEvent) -> Encoded:
@@ -46,18 +172,42 @@ def _encoded(event: AuditEvent) -> Encoded:
         raise StoreError(f"the record of {event.kind!r} cannot be encoded: {error}") from error
 
 
-def _page(connection: Connection, after: int) -> list[AuditRecord]:
-    table = schema.audit_records
-    rows = connection.execute(select(table).where(table.c.seq > after).order_by(table.c.seq).limit(PAGE))
-    return [_record(row) for row in rows]
+def _page(connection: Connection, after: int, limit: int = PAGE) -> list[Batch]:
+    table = schema.audit_batches
+    first = select(table.c.first_seq).where(table.c.first_seq <= after + 1).order_by(table.c.first_seq.desc()).limit(1)
+    start = connection.execute(first).scalar() or 1
+    query = select(table).where(table.c.first_seq >= start, table.c.first_seq + table.c.count > after + 1)
+    return [_batch(row) for row in connection.execute(query.order_by(table.c.first_seq).limit(limit))]
 
 
 def _latest(connection: Connection, limit: int, kind: str) -> list[AuditRecord]:
-    table = schema.audit_records
-    query = select(table).order_by(table.c.seq.desc()).limit(limit)
-    return [_record(row) for row in connection.execute(query.where(table.c.kind == kind) if kind else query)]
+    table = schema.audit_batches
+    found: list[AuditRecord] = []
+    for row in connection.execute(select(table).order_by(table.c.first_seq.desc())):
+        for line in reversed(_batch(row).lines):
+            record = record_of(line)
+            if not kind or record.kind == kind:
+                found.append(record)
+            if len(found) == limit:
+                return found
+    return found
 
 
-def _record(row: object) -> AuditRecord:
-    fields = row._mapping  # type: ignore[attr-defined]
-    return AuditRecord(**{**fields, "body": orjson.loads(fields["body"])})
+def _batch(row: Row[tuple[object, ...]]) -> Batch:
+    return Batch(**row._mapping)
+
+
+def _last_checkpoint(connection: Connection) -> Checkpoint | None:
+    table = schema.audit_checkpoints
+    note = connection.execute(select(table.c.note).order_by(table.c.size.desc()).limit(1)).scalar()
+    return Checkpoint.open(note, None) if note is not None else None
+
+
+def _root_at(connection: Connection, size: int) -> bytes | None:
+    """The root when the log had this size, which was the end of a batch."""
+    table = schema.audit_batches
+    query = select(table.c.first_seq, table.c.count, table.c.edge).where(table.c.first_seq <= size)
+    row = connection.execute(query.order_by(table.c.first_seq.desc()).limit(1)).first()
+    if row is None or row.first_seq + row.count - 1 != size:
+        return None
+    return tree_root(size, row.edge)

@@ -1,7 +1,7 @@
 """One SQLite file and the thread that writes it.
 
-Work handed over is done in order, much of it to a transaction (group commit). Audit records go in many to a statement: each
-statement gives up the interpreter's lock and has to win it back, which costs more than the row. A job, which may do anything, has
+Work handed over is done in order, much of it to a transaction (group commit). Audit records go in many to a row: each
+statement gives up the interpreter's lock and has to win it back, which costs more than the record, and so does a row of its own. A job, which may do anything, has
 a savepoint of its own, so that one that fails takes nothing else with it. Whoever waits goes on only after the commit that holds
 their work is on disk (``synchronous=FULL``); work that nobody waits for may gather for ``GATHER_S``.
 """
@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine,
 from sqlalchemy.exc import SQLAlchemyError
 
 from countersign._core import Intake, Run
-from countersign.audit import GENESIS, AuditUnavailable, Encoded, encode, seal
+from countersign.audit import AuditUnavailable, Encoded, encode
 from countersign.model import AuditEvent
 from countersign.model.clock import Clock, to_text
 from countersign.store import schema
@@ -38,8 +38,8 @@ GATHER_S = 0.01
 """How long work that nobody waits for lets more come. With the commit itself it must stay well below the 50 ms of I1."""
 RETRY_S = 0.2
 IDLE_S = 60.0
-ROWS_A_STATEMENT = 64
-"""Also bounds how long the writer keeps the event loop from the interpreter's lock: less than a millisecond."""
+RECORDS_A_ROW = 512
+"""Also bounds how much has to be read for one record."""
 
 
 class StoreError(AuditUnavailable):
@@ -47,36 +47,26 @@ class StoreError(AuditUnavailable):
 
 
 class LogEnd:
-    """The end of the audit log inside the writer's transaction. ``head`` is the last record's number and hash."""
+    """The end of the audit log inside the writer's transaction. ``head`` is the tree's size and edge."""
 
     def __init__(self, raw: sqlite3.Connection, clock: Clock) -> None:
         """Reads the end anew for each transaction: a CLI working beside the gateway writes too."""
         self._raw = raw
         self._clock = clock
-        self.head: tuple[int, str] = raw.execute(READ_HEAD).fetchone() or (0, GENESIS)
+        first_seq, count, edge = raw.execute(READ_HEAD).fetchone() or (1, 0, b"")
+        self.head: tuple[int, bytes] = (first_seq + count - 1, edge)
 
     def append(self, entries: Sequence[Encoded]) -> None:
-        """Chain entries to the log's end, in order."""
-        for start in range(0, len(entries), ROWS_A_STATEMENT):
-            values: list[object] = []
-            chunk = entries[start : start + ROWS_A_STATEMENT]
-            seq, previous = self.head
-            time = to_text(self._clock())
-            for entry in chunk:
-                seq += 1
-                current = seal(entry, seq=seq, time=time, previous_hash=previous)
-                values += (seq, time, entry.kind, entry.body.decode(), previous, current)
-                previous = current
-            self._raw.execute(INSERTS[len(chunk)], values)
-            self.head = (seq, previous)
+        """Give entries their places at the log's end, in order."""
+        if entries:
+            self.append_run(Run(entries))
 
     def append_run(self, run: Run) -> None:
         """The same for a run of records."""
-        seq, previous = self.head
-        lists, last = run.seal(seq, to_text(self._clock()), previous, ROWS_A_STATEMENT)
-        for values in lists:
-            self._raw.execute(INSERTS[len(values) // COLUMNS], values)
-        self.head = (seq + len(run), last)
+        time = to_text(self._clock())
+        for first_seq, count, edge, hashes, lines in run.seal(*self.head, time, RECORDS_A_ROW):
+            self._raw.execute(INSERT, (first_seq, count, time, edge, hashes, lines))
+            self.head = (first_seq + count - 1, edge)
 
 
 class Transaction:
@@ -87,15 +77,12 @@ class Transaction:
         self.log = LogEnd(connection.connection.driver_connection, clock)  # type: ignore[arg-type]  # the driver is sqlite3
 
     def append(self, events: Sequence[AuditEvent]) -> None:
-        """Chain events to the log's end, in order."""
+        """Append events to the log, in order."""
         self.log.append([encode(event) for event in events])
 
 
-INSERT = "INSERT INTO audit_records (seq, time, kind, body, previous_hash, hash) VALUES "
-COLUMNS = 6
-INSERTS = [INSERT + ",".join(["(?,?,?,?,?,?)"] * rows) for rows in range(ROWS_A_STATEMENT + 1)]
-"""The statement for each number of rows."""
-READ_HEAD = "SELECT seq, hash FROM audit_records ORDER BY seq DESC LIMIT 1"
+INSERT = "INSERT INTO audit_batches (first_seq, count, time, edge, hashes, entries) VALUES (?,?,?,?,?,?)"
+READ_HEAD = "SELECT first_seq, count, edge FROM audit_batches ORDER BY first_seq DESC LIMIT 1"
 
 Job = Callable[[Transaction], Any]
 Work = Job | Encoded | Run
@@ -346,7 +333,10 @@ def _prepare(engine: Engine) -> None:
     with engine.begin() as connection:
         version = connection.execute(text("PRAGMA user_version")).scalar_one()
         if version not in (0, schema.SCHEMA_VERSION):
-            raise OSError(f"it was made by another version of Countersign (schema {version})")
+            raise OSError(
+                f"it was made by another version of Countersign (its layout is {version}, this one's is {schema.SCHEMA_VERSION}). Before "
+                "release nothing is converted: export with the version that made it, move the file away, and make keys anew"
+            )
         if version == 0:
             schema.metadata.create_all(connection)
             for guard in schema.guards():

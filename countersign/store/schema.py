@@ -1,23 +1,32 @@
 """The tables. Times are RFC 3339 text in UTC; JSON columns hold canonical text."""
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Integer, MetaData, String, Table, Text
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text
 
 from countersign.model import ReviewState
 from countersign.reviews.machine import TRANSITIONS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
-audit_records = Table(
-    "audit_records",
+audit_batches = Table(
+    "audit_batches",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("first_seq", Integer, primary_key=True, autoincrement=False),
+    Column("count", Integer, nullable=False),
     Column("time", String, nullable=False),
-    Column("kind", String, nullable=False, index=True),
-    Column("body", Text, nullable=False),
-    Column("previous_hash", String, nullable=False),
-    Column("hash", String, nullable=False),
+    Column("edge", LargeBinary, nullable=False),
+    Column("hashes", LargeBinary, nullable=False),
+    Column("entries", LargeBinary),
+)
+"""The log, many records to a row (``audit.Batch``). The large column is last: SQLite has to read through what stands before."""
+
+audit_checkpoints = Table(
+    "audit_checkpoints",
+    metadata,
+    Column("size", Integer, primary_key=True, autoincrement=False),
+    Column("note", Text, nullable=False),
+    Column("made_at", String, nullable=False),
 )
 
 reviews = Table(
@@ -106,10 +115,14 @@ def guards() -> list[str]:
         f"(OLD.state = '{before}' AND NEW.state = '{after}')" for before, afters in TRANSITIONS.items() for after in afters
     )
     return [
-        """CREATE TRIGGER IF NOT EXISTS audit_records_keep BEFORE UPDATE ON audit_records
+        """CREATE TRIGGER IF NOT EXISTS audit_batches_keep BEFORE UPDATE ON audit_batches
            BEGIN SELECT RAISE(ABORT, 'audit records are append-only'); END""",
-        """CREATE TRIGGER IF NOT EXISTS audit_records_stay BEFORE DELETE ON audit_records
+        """CREATE TRIGGER IF NOT EXISTS audit_batches_stay BEFORE DELETE ON audit_batches
            BEGIN SELECT RAISE(ABORT, 'audit records are append-only'); END""",
+        """CREATE TRIGGER IF NOT EXISTS audit_checkpoints_keep BEFORE UPDATE ON audit_checkpoints
+           BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END""",
+        """CREATE TRIGGER IF NOT EXISTS audit_checkpoints_stay BEFORE DELETE ON audit_checkpoints
+           BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END""",
         f"""CREATE TRIGGER IF NOT EXISTS reviews_move BEFORE UPDATE OF state ON reviews
            WHEN OLD.state <> NEW.state AND NOT ({legal})
            BEGIN SELECT RAISE(ABORT, 'a review cannot move so'); END""",

@@ -188,8 +188,8 @@ async def test_the_store_itself_refuses_illegal_moves(scene):
     for sql in (
         "UPDATE reviews SET state = 'executed'",
         "UPDATE reviews SET digest = 'x'",
-        "DELETE FROM audit_records",
-        "UPDATE audit_records SET kind = 'x'",
+        "DELETE FROM audit_batches",
+        "UPDATE audit_batches SET count = 0",
     ):
         with pytest.raises(AuditUnavailable, match="append-only|cannot"):
             await scene.database.write(lambda transaction, sql=sql: transaction.connection.execute(sqlalchemy.text(sql)))

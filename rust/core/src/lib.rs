@@ -8,6 +8,7 @@ pub mod error;
 pub mod framing;
 pub mod lane;
 pub mod masking;
+pub mod merkle;
 pub mod messages;
 pub mod parameters;
 pub mod reader;

@@ -3,32 +3,70 @@
 //! Bodies are in RFC 8785's form: keys sorted, no white space, strings with the shortest escapes, whole numbers only. What the gate and
 //! the recorder write in Python is the reference; tests compare the two.
 
-use std::io::Write as _;
+use std::{borrow::Cow, io::Write as _};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{ProtocolError, digest::hex, messages, parameters::Parameter};
+use crate::{
+    ProtocolError,
+    digest::hex,
+    merkle::{self, Edge},
+    messages,
+    parameters::Parameter,
+};
 
-/// An event ready to be chained.
+/// An event ready to be given its place in the log. `body` is JSON in RFC 8785's form, and so one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     pub body: Vec<u8>,
 }
 
 impl Record {
-    /// The record's hash at its place in the log: SHA-256 (hex) over the RFC 8785 form of the whole entry, the previous hash included.
-    /// The same as `seal` in Python's `audit.chain`, which is the reference.
-    pub fn seal(&self, seq: u64, time: &str, previous_hash: &str) -> String {
-        let mut hashed = Sha256::new();
-        hashed.update(b"{\"body\":");
-        hashed.update(&self.body);
-        let rest = format!(
-            ",\"kind\":\"{}\",\"previous_hash\":\"{previous_hash}\",\"seq\":{seq},\"time\":\"{time}\"}}",
-            self.kind
-        );
-        hashed.update(rest.as_bytes());
-        hex(&hashed.finalize())
+    /// The entry at its place, whose hash is a leaf of the tree. The same as `entry` in Python's `audit.records`, which is the reference.
+    fn entry(&self, seq: u64, time: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"body\":");
+        out.extend_from_slice(&self.body);
+        out.extend_from_slice(b",\"kind\":");
+        string(&self.kind, out);
+        let _ = write!(out, ",\"seq\":{seq},\"time\":\"{time}\"}}");
+    }
+}
+
+/// Records that follow each other, as the store keeps them in one row.
+pub struct Sealed {
+    pub first_seq: u64,
+    pub count: usize,
+    /// The hashes of the edge behind the last of them.
+    pub edge: Vec<u8>,
+    /// The hash of each record, as a leaf.
+    pub hashes: Vec<u8>,
+    /// Their entries, a line each; none ends the last.
+    pub entries: Vec<u8>,
+}
+
+/// Give records their places behind `edge`, which moves on.
+pub fn seal(records: &[Record], time: &str, edge: &mut Edge) -> Sealed {
+    let first_seq = edge.size() + 1;
+    let length: usize = records.iter().map(|record| record.body.len() + 96).sum();
+    let mut entries = Vec::with_capacity(length);
+    let mut hashes = Vec::with_capacity(records.len() * 32);
+    for (index, record) in records.iter().enumerate() {
+        if index > 0 {
+            entries.push(b'\n');
+        }
+        let start = entries.len();
+        record.entry(edge.size() + 1, time, &mut entries);
+        let hash = merkle::leaf(entries.get(start..).unwrap_or_default());
+        hashes.extend_from_slice(&hash);
+        edge.push(hash);
+    }
+    Sealed {
+        first_seq,
+        count: records.len(),
+        edge: edge.peaks().as_flattened().to_vec(),
+        hashes,
+        entries,
     }
 }
 
@@ -85,7 +123,7 @@ impl Template {
         string(digest, &mut body);
         body.extend_from_slice(tail);
         Record {
-            kind: "command",
+            kind: Cow::Borrowed("command"),
             body,
         }
     }
@@ -129,7 +167,7 @@ impl Finished<'_> {
         string(self.summary, &mut body);
         body.push(b'}');
         Record {
-            kind: "command.finished",
+            kind: Cow::Borrowed("command.finished"),
             body,
         }
     }

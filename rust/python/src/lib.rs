@@ -446,7 +446,7 @@ fn decode_rows<'py>(py: Python<'py>, raw: &[u8], limit: usize) -> PyResult<Rows<
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::relay::{Engine, Epoch, Intake, Lane, Run};
+    use super::relay::{Engine, Epoch, Intake, Lane, Run, tree_extend, tree_root};
     #[pymodule_export]
     use super::{
         BackendDecoder, FrontendDecoder, Masker, ProtocolError, RowPlan, StartupDecoder, decode_bind,

@@ -13,13 +13,14 @@ use std::{
 use countersign_core::{
     digest::Origin,
     lane::{Lane as CoreLane, Out, Prepared, Reply, Shape, Turned},
-    records::{Record, Template},
+    merkle::Edge,
+    records::{self, Record, Sealed, Template},
 };
 use countersign_relay::{Engine as CoreEngine, Entrant, Intake as CoreIntake, Item, Returned, Why};
 use pyo3::{
     exceptions::{PyOSError, PyRuntimeError, PyValueError},
     prelude::*,
-    types::{PyBytes, PyList, PyString},
+    types::PyBytes,
 };
 
 use crate::{Bytes, RowPlan, broken};
@@ -76,50 +77,78 @@ impl Intake {
     }
 }
 
-/// Records that follow each other, ready to be chained.
+/// Records that follow each other.
 #[pyclass(frozen)]
 pub struct Run(Vec<Record>);
 
+type RowParts<'py> = (u64, usize, Bytes<'py>, Bytes<'py>, Bytes<'py>);
+
 #[pymethods]
 impl Run {
+    /// From the kind and body of each.
+    #[new]
+    fn new(records: Vec<(String, Vec<u8>)>) -> Self {
+        let records = records.into_iter().map(|(kind, body)| Record {
+            kind: kind.into(),
+            body,
+        });
+        Self(records.collect())
+    }
+
     fn __len__(&self) -> usize {
         self.0.len()
     }
 
-    /// The rows of the records behind `seq` and `previous_hash`: seq, time, kind, body, previous hash and hash, one behind the other, in
-    /// lists of at most `rows_a_list` rows; and the hash of the last.
+    /// The rows of the records behind a tree of this size and edge, at most so many records a row: number of the first, count, edge, hashes
+    /// and entries.
     fn seal<'py>(
         &self,
         py: Python<'py>,
-        seq: u64,
+        size: u64,
+        edge: &[u8],
         time: &str,
-        previous_hash: &str,
-        rows_a_list: usize,
-    ) -> PyResult<(Vec<Bound<'py, PyList>>, Bound<'py, PyString>)> {
-        let mut lists = Vec::new();
-        let (mut seq, mut previous) = (seq, PyString::new(py, previous_hash));
-        let mut hash = previous_hash.to_owned();
-        let time_text = PyString::new(py, time);
-        for chunk in self.0.chunks(rows_a_list.max(1)) {
-            let mut values: Vec<Bound<'py, PyAny>> = Vec::with_capacity(chunk.len() * 6);
-            for record in chunk {
-                seq += 1;
-                hash = record.seal(seq, time, &hash);
-                let current = PyString::new(py, &hash);
-                let body = std::str::from_utf8(&record.body)
-                    .map_err(|error| PyValueError::new_err(error.to_string()))?;
-                values.push(seq.into_pyobject(py)?.into_any());
-                values.push(time_text.clone().into_any());
-                values.push(PyString::intern(py, record.kind).into_any());
-                values.push(PyString::new(py, body).into_any());
-                values.push(previous.into_any());
-                values.push(current.clone().into_any());
-                previous = current;
-            }
-            lists.push(PyList::new(py, values)?);
-        }
-        Ok((lists, previous))
+        records_a_row: usize,
+    ) -> PyResult<Vec<RowParts<'py>>> {
+        let mut edge =
+            Edge::new(size, edge).ok_or_else(|| PyValueError::new_err("no edge of a tree of this size"))?;
+        let sealed: Vec<Sealed> = py.detach(|| {
+            self.0
+                .chunks(records_a_row.max(1))
+                .map(|chunk| records::seal(chunk, time, &mut edge))
+                .collect()
+        });
+        let rows = sealed.into_iter().map(|row| {
+            (
+                row.first_seq,
+                row.count,
+                PyBytes::new(py, &row.edge),
+                PyBytes::new(py, &row.hashes),
+                PyBytes::new(py, &row.entries),
+            )
+        });
+        Ok(rows.collect())
     }
+}
+
+/// The root of the Merkle tree whose right edge this is (RFC 6962).
+#[pyfunction]
+pub fn tree_root<'py>(py: Python<'py>, size: u64, edge: &[u8]) -> PyResult<Bytes<'py>> {
+    let edge =
+        Edge::new(size, edge).ok_or_else(|| PyValueError::new_err("no edge of a tree of this size"))?;
+    Ok(PyBytes::new(py, &edge.root()))
+}
+
+/// The edge of a tree behind these leaf hashes.
+#[pyfunction]
+pub fn tree_extend<'py>(py: Python<'py>, size: u64, edge: &[u8], hashes: &[u8]) -> PyResult<Bytes<'py>> {
+    let mut edge =
+        Edge::new(size, edge).ok_or_else(|| PyValueError::new_err("no edge of a tree of this size"))?;
+    let (leaves, rest) = hashes.as_chunks::<32>();
+    if !rest.is_empty() {
+        return Err(PyValueError::new_err("hashes have 32 bytes"));
+    }
+    py.detach(|| leaves.iter().for_each(|leaf| edge.push(*leaf)));
+    Ok(PyBytes::new(py, edge.peaks().as_flattened()))
 }
 
 /// A number that only grows; what was judged under another than the current one does not hold any more.

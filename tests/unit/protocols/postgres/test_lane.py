@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from countersign import _core
-from countersign.audit import Encoded, seal
+from countersign.audit import Encoded, entry
+from countersign.audit.merkle import Tree, leaf_hash
 from countersign.gate import Standing, _open_record, digest_of
 from countersign.model import Action, Command, Identity, IdentityKind, Session, Target, Verdict
 from countersign.protocols.postgres import messages
@@ -44,17 +45,22 @@ class Lane:
         taken = self.lane.client(data, now_us, self.epoch, self.intake)
         return None if taken is None else (taken[0], [orjson.loads(line) for line in taken[1].splitlines()])
 
-    def records(self) -> list[tuple[str, bytes, str]]:
-        """(kind, body, hash) of what waits, chained behind nothing."""
-        found, seq, head = [], 0, "0" * 64
+    def records(self) -> list[tuple[str, bytes, bytes]]:
+        """(kind, body, entry) of what waits, as the first of a log."""
+        found: list[tuple[str, bytes, bytes]] = []
+        tree = Tree()
         for run in self.intake.take(1000):
             assert run is not None
-            lists, head = run.seal(seq, "now", head, 2)
-            values = [value for one in lists for value in one]
-            rows = [values[start : start + 6] for start in range(0, len(values), 6)]
-            found += [(row[2], row[3].encode(), row[5]) for row in rows]
-            assert [row[4] for row in rows[1:]] == [row[5] for row in rows[:-1]]
-            seq += len(run)
+            for first_seq, count, edge, hashes, entries in run.seal(tree.size, b"".join(tree.peaks), "now", 2):
+                assert first_seq == tree.size + 1
+                lines = entries.split(b"\n")
+                assert count == len(lines)
+                assert hashes == b"".join(map(leaf_hash, lines))
+                for line in lines:
+                    tree.append(leaf_hash(line))
+                    fields = orjson.loads(line)
+                    found.append((fields["kind"], rfc8785.dumps(fields["body"]), line))
+                assert b"".join(tree.peaks) == edge
         return found
 
 
@@ -87,7 +93,7 @@ def test_i1_the_record_of_a_simple_query_is_the_one_that_the_gate_would_write(te
     assert (kind, rfc8785.dumps(found)) == ("command", body)
     assert found["digest"] == digest_of(SESSION, command)
     assert found["command"] == command_json(command)
-    assert sealed == seal(Encoded(kind, body), seq=1, time="now", previous_hash="0" * 64)
+    assert sealed == entry(Encoded(kind, body), seq=1, time="now")
     assert taken[1] == [
         {"t": 0.000005, "type": "command", "text": command.text, "parameters": []},
         {"t": 0.000005, "type": "columns", "names": ["a"], "masked": [""]},

@@ -1,11 +1,10 @@
-"""How one record is chained to the one before it. Pure.
+"""How a record is written. Pure.
 
 A record is encoded once, when it is handed over: what is hashed and what is stored are the same bytes. The quick encoder is used
-where it is known to agree with RFC 8785, and RFC 8785's own everywhere else; ``verify`` knows nothing of the quick one.
+where it is known to agree with RFC 8785, and RFC 8785's own everywhere else.
 """
 
 import functools
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -14,10 +13,8 @@ from typing import NamedTuple
 import orjson
 import rfc8785
 
+from countersign.audit.merkle import leaf_hash
 from countersign.model import AuditEvent, AuditRecord
-
-GENESIS = hashlib.sha256(b"countersign audit log v1").hexdigest()
-"""The ``previous_hash`` of the first record."""
 
 QUICK = (
     orjson.OPT_SORT_KEYS
@@ -30,7 +27,7 @@ BEYOND_BMP = re.compile(rb"[\xf0-\xff]")
 
 
 class Encoded(NamedTuple):
-    """An event ready to be chained: ``body`` is its RFC 8785 form."""
+    """An event ready to be given its place: ``body`` is its RFC 8785 form."""
 
     kind: str
     body: bytes
@@ -71,13 +68,9 @@ def _is_plain(values: Iterable[object]) -> bool:
     return True
 
 
-def seal(entry: Encoded, *, seq: int, time: str, previous_hash: str) -> str:
-    """The record's hash: SHA-256 (hex) over the RFC 8785 form of the whole entry, the previous hash included.
-
-    ``time`` and ``previous_hash`` hold nothing that JSON escapes.
-    """
-    parts = (entry.body, _quoted(entry.kind), previous_hash.encode(), seq, time.encode())
-    return hashlib.sha256(b'{"body":%b,"kind":%b,"previous_hash":"%b","seq":%d,"time":"%b"}' % parts).hexdigest()
+def entry(encoded: Encoded, *, seq: int, time: str) -> bytes:
+    """The RFC 8785 form of a record at its place, whose hash is a leaf of the tree. ``time`` holds nothing that JSON escapes."""
+    return b'{"body":%b,"kind":%b,"seq":%d,"time":"%b"}' % (encoded.body, _quoted(encoded.kind), seq, time.encode())
 
 
 @functools.lru_cache(maxsize=256)
@@ -85,13 +78,12 @@ def _quoted(kind: str) -> bytes:
     return rfc8785.dumps(kind)
 
 
-def link(event: AuditEvent, *, seq: int, time: str, previous_hash: str) -> AuditRecord:
-    """Give an event its place in the log. Raises ``ValueError`` as ``encode`` does."""
-    return AuditRecord(
-        seq=seq,
-        time=time,
-        kind=event.kind,
-        body=event.body,
-        previous_hash=previous_hash,
-        hash=seal(encode(event), seq=seq, time=time, previous_hash=previous_hash),
-    )
+def record_of(line: bytes) -> AuditRecord:
+    """The record that an entry holds. Raises ``ValueError`` where it is none."""
+    fields = orjson.loads(line)
+    if not isinstance(fields, dict) or fields.keys() != {"body", "kind", "seq", "time"}:
+        raise ValueError("not the entry of a record")
+    seq, time, kind, body = fields["seq"], fields["time"], fields["kind"], fields["body"]
+    if type(seq) is not int or not isinstance(time, str) or not isinstance(kind, str) or not isinstance(body, dict):
+        raise ValueError("not the entry of a record")
+    return AuditRecord(seq=seq, time=time, kind=kind, body=body, hash=leaf_hash(line).hex())

@@ -1,0 +1,90 @@
+"""The audit log as an auditor has it: files, a public key, a checkpoint kept elsewhere."""
+
+import base64
+import shutil
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+
+@pytest.fixture
+def stopped(make_gateway):
+    """A gateway that has done something, and has ended."""
+    gateway = make_gateway()
+    with gateway.connect() as connection:
+        for number in range(5):
+            connection.execute(f"SELECT {number}")
+    gateway.stop()
+    return gateway
+
+
+def keep(gateway, name, *words):
+    path = gateway.folder / name
+    path.write_text(gateway.cli("audit", *words).stdout)
+    return path
+
+
+def test_a_log_is_signed_to_its_last_record_at_shutdown_and_verifies_without_gateway_and_configuration(stopped, tmp_path):
+    found = stopped.json("audit", "verify")
+    assert found["ok"] and found["signed"] == found["records"] > 10
+    key = stopped.cli("audit", "key").stdout.strip()
+    elsewhere = tmp_path / "elsewhere.db"
+    shutil.copy(stopped.folder / "countersign.db", elsewhere)
+    said = stopped.cli("audit", "verify", "--store", str(elsewhere), "--key", key).stdout
+    assert f"sound: {found['records']} records" in said and f"{found['signed']} of them" in said
+    assert "no signature was checked" in stopped.cli("audit", "verify", "--store", str(elsewhere)).stdout
+
+
+def test_i6_only_its_owner_may_read_the_key_and_no_command_prints_it(stopped):
+    path = stopped.folder / "audit.key"
+    assert path.stat().st_mode & 0o777 == 0o600
+    secret = path.read_text().strip()
+    said = stopped.cli("audit", "key").stdout + stopped.cli("audit", "checkpoint").stdout + "".join(stopped.log)
+    assert secret not in said and secret.rsplit("+", 1)[1] not in said
+
+
+def test_a_record_and_growth_are_proved_without_the_log(stopped):
+    checkpoint = keep(stopped, "kept.checkpoint", "checkpoint")
+    proof = keep(stopped, "one.tlog-proof", "prove", "3")
+    assert "proved: record 3 is in the log" in stopped.cli("audit", "verify", "--proof", str(proof)).stdout
+    stopped.start()
+    with stopped.connect() as connection:
+        connection.execute("SELECT 1")
+    stopped.stop()
+    growth = keep(stopped, "growth", "prove", "--checkpoint", str(checkpoint))
+    said = stopped.cli("audit", "verify", "--proof", str(growth), "--checkpoint", str(checkpoint)).stdout
+    assert "begins with the" in said
+    assert stopped.cli("audit", "verify", "--checkpoint", str(checkpoint)).returncode == 0
+    lines = proof.read_text().splitlines()
+    lines[1] = "extra " + base64.b64encode(base64.b64decode(lines[1][6:]).replace(b"1", b"2")).decode()
+    proof.write_text("\n".join(lines) + "\n")
+    failed = stopped.cli("audit", "verify", "--proof", str(proof), ok=False)
+    assert failed.returncode == 1 and "not in the log" in failed.stderr
+
+
+def test_i8_a_gateway_does_not_go_on_with_a_log_that_does_not_fit_what_it_signed(stopped):
+    with closing(sqlite3.connect(stopped.folder / "countersign.db", isolation_level=None)) as store:
+        store.execute("DROP TRIGGER audit_batches_stay")
+        store.execute("DELETE FROM audit_batches WHERE first_seq = (SELECT max(first_seq) FROM audit_batches)")
+    failed = stopped.cli("serve", ok=False)
+    assert failed.returncode == 1
+    assert "were signed: it was cut off" in failed.stderr
+    assert "it was cut off" in stopped.cli("audit", "verify", ok=False).stderr
+
+
+def test_i8_a_gateway_does_not_sign_with_another_key_than_before(stopped):
+    (stopped.folder / "audit.key").unlink()
+    failed = stopped.cli("serve", ok=False)
+    assert failed.returncode == 1
+    assert "was not made with the key at hand" in failed.stderr
+
+
+def test_a_store_of_the_older_layout_is_refused_in_words(make_gateway):
+    gateway = make_gateway()
+    gateway.stop()
+    with closing(sqlite3.connect(gateway.folder / "countersign.db")) as store:
+        store.execute("PRAGMA user_version = 1")
+    failed = gateway.cli("serve", ok=False)
+    assert failed.returncode == 1
+    assert "it was made by another version of Countersign" in failed.stderr
