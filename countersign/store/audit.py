@@ -114,8 +114,9 @@ class LogFile:
 
     def batches(self, *, after: int = 0) -> Iterator[Batch]:
         """See ``LogReader``. Raises ``StoreError``."""
-        query = f"SELECT {BATCH_COLUMNS} FROM audit_batches WHERE first_seq >= {FIRST_ROW} ORDER BY first_seq"  # noqa: S608
-        for first_seq, count, time, edge, hashes, entries in self._rows(query, after + 1, after + 1):
+        where = f"WHERE first_seq >= {FIRST_ROW}" if after else ""  # from the start means every row, whatever number it claims
+        query = f"SELECT {BATCH_COLUMNS} FROM audit_batches {where} ORDER BY first_seq"  # noqa: S608
+        for first_seq, count, time, edge, hashes, entries in self._rows(query, *[after + 1] * (2 if after else 0)):
             yield Batch(
                 _number(first_seq), _number(count), str(time), _raw(edge), _raw(hashes), None if entries is None else _raw(entries)
             )
