@@ -152,21 +152,6 @@ pub fn payment_card(text: &[u8], from: usize) -> Option<Stretch> {
     CARD.next(text, from)
 }
 
-/// Three, two and four digits with a separator between them.
-pub fn us_ssn(text: &[u8], mut from: usize) -> Option<Stretch> {
-    static SSN: Joined = Joined::new(11, 9, 1, b"0123456789", b" -");
-    loop {
-        let stretch = SSN.next(text, from)?;
-        let mut windows = text.get(stretch.start..stretch.end)?.windows(11);
-        if windows.any(|window| matches!(window, [a, b, c, x, d, e, y, f, g, h, i]
-            if !is_digit(*x) && !is_digit(*y) && [a, b, c, d, e, f, g, h, i].into_iter().copied().all(is_digit)))
-        {
-            return Some(stretch);
-        }
-        from = stretch.end;
-    }
-}
-
 /// Fifteen capital letters and digits with at most one space between two of them, among which are a country and its check digits.
 pub fn iban(text: &[u8], mut from: usize) -> Option<Stretch> {
     static IBAN: Joined = Joined::new(15, 15, 1, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", b" ");
@@ -177,60 +162,6 @@ pub fn iban(text: &[u8], mut from: usize) -> Option<Stretch> {
             return Some(stretch);
         }
         from = stretch.end;
-    }
-}
-
-/// A plus with seven digits behind it, the first of which is not 0.
-pub fn phone_abroad(text: &[u8], from: usize) -> Option<Stretch> {
-    let mut at = from;
-    loop {
-        at += memchr(b'+', text.get(at..)?)?;
-        let behind = text.get(at + 1..)?;
-        if behind.first().is_some_and(|byte| matches!(byte, b'1'..=b'9')) && begins_with_digits(behind, 7) {
-            return Some(Stretch {
-                start: at,
-                end: at + 1,
-            });
-        }
-        at += 1;
-    }
-}
-
-/// `count` digits with at most two separators between two of them.
-fn begins_with_digits(text: &[u8], mut count: usize) -> bool {
-    let mut joints = 0;
-    for &byte in text {
-        match byte {
-            b'0'..=b'9' => {
-                (count, joints) = (count - 1, 0);
-                if count == 0 {
-                    return true;
-                }
-            }
-            b' ' | b'.' | b'(' | b')' | b'-' if joints < 2 => joints += 1,
-            _ => return false,
-        }
-    }
-    false
-}
-
-/// Three digits, separators, three digits, a separator, four digits; a parenthesis may open ahead of it.
-pub fn phone_in_groups(text: &[u8], mut from: usize) -> Option<Stretch> {
-    static PHONE: Joined = Joined::new(12, 10, 2, b"0123456789", b" .)-");
-    loop {
-        let Stretch { start, end } = PHONE.next(text, from)?;
-        let mut windows = text.get(start..end)?.windows(9);
-        if windows.any(|window| {
-            matches!(window, [x, a, b, c, y, d, e, f, g]
-            if !is_digit(*x) && !is_digit(*y) && [a, b, c, d, e, f, g].into_iter().copied().all(is_digit))
-        }) {
-            let opened = start > from && text.get(start - 1) == Some(&b'(');
-            return Some(Stretch {
-                start: start - usize::from(opened),
-                end,
-            });
-        }
-        from = end;
     }
 }
 
@@ -311,10 +242,6 @@ pub fn private_key(text: &[u8], from: usize) -> Option<Stretch> {
 }
 
 // -- items and joints
-
-fn is_digit(byte: u8) -> bool {
-    byte.is_ascii_digit()
-}
 
 /// A form of items with a few joints between them.
 struct Joined {

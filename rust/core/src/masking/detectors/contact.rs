@@ -1,8 +1,15 @@
 //! How people and machines are reached.
 
-use super::{Detector, Form, Start, as_proposed, behind, here, stands_alone};
+use super::{
+    Detector, Form, Hit, Start, as_proposed, behind, byte_before,
+    checksums::{is_date, is_short_date, number},
+    here, stands_alone, word_after, word_before,
+};
 use crate::masking::{
-    scan::{BEHIND_DASH, BEHIND_DOT, BEHIND_JOINT, BEHIND_SPACE, OF_DIGITS, Spot},
+    scan::{
+        BEHIND_ANY, BEHIND_COLON, BEHIND_DASH, BEHIND_DOT, BEHIND_JOINT, BEHIND_OTHER, BEHIND_SPACE, OF_ANY,
+        OF_DIGITS, OF_LETTERS, Spot,
+    },
     sieve,
 };
 
@@ -46,18 +53,320 @@ pub const DETECTORS: &[Detector] = &[
                 check: stands_alone,
                 is_weak: false,
             },
+            Form::Pattern {
+                pattern: r"\(?[0-9]{2,5}\)?(?:[ ./-]?[0-9]{2,8}){1,5}",
+                starts: &[
+                    Start::Byte(b'(', here),
+                    Start::Word {
+                        kinds: OF_DIGITS,
+                        lengths: (2, 12),
+                        behind: BEHIND_ANY,
+                        locate: here,
+                    },
+                ],
+                check: national_phone,
+                is_weak: true,
+            },
         ],
-        context: &[],
-        sieves: &[sieve::phone_abroad, sieve::phone_in_groups],
+        context: &[PHONE],
+        sieves: &[],
         must_match: &[
             "+49 30 901820",
             "+1 (415) 555-2671",
             "(415) 555-2671",
             "415-555-2671",
+            "phone: 4155552671",
+            "tel. 030 901820 11",
+            "Téléphone 06 12 34 56 78",
+            "mobile 07700 900123",
+            "手机 13812345678",
         ],
-        must_not_match: &["4155552671", "2024-01-15 10:20:30", "1.2.3.4567", "a415-555-2671"],
+        must_not_match: &[
+            "4155552671",
+            "2024-01-15 10:20:30",
+            "phone 2024-01-15 10:20:30",
+            "1.2.3.4567",
+            "a415-555-2671",
+            "called 12345 times",
+        ],
         also: &[],
     },
+    Detector {
+        name: "ipv4",
+        group: "contact",
+        forms: &[Form::Pattern {
+            pattern: r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}",
+            starts: &[Start::Word {
+                kinds: OF_DIGITS,
+                lengths: (1, 3),
+                behind: BEHIND_DOT,
+                locate: here,
+            }],
+            check: ipv4,
+            is_weak: false,
+        }],
+        context: &[],
+        sieves: &[],
+        must_match: &["192.168.0.1", "from 10.0.0.255:5432"],
+        must_not_match: &[
+            "192.168.0.256",
+            "1.2.3",
+            "1.2.3.4.5",
+            "version 1.2.3.4",
+            "v1.2.3.4",
+            "01.2.3.4",
+        ],
+        also: &[],
+    },
+    Detector {
+        name: "ipv6",
+        group: "contact",
+        forms: &[Form::Pattern {
+            pattern: r"[0-9A-Fa-f:]{2,39}(?:[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})?",
+            starts: &[
+                Start::Word {
+                    kinds: OF_ANY,
+                    lengths: (1, 4),
+                    behind: BEHIND_COLON,
+                    locate: here,
+                },
+                Start::Byte(b':', two_colons),
+            ],
+            check: ipv6,
+            is_weak: false,
+        }],
+        context: &[],
+        sieves: &[],
+        must_match: &[
+            "2001:db8::1",
+            "[fe80::1ff:fe23:4567:890a]",
+            "2001:0db8:0000:0000:0000:ff00:0042:8329",
+        ],
+        must_not_match: &[
+            "10:20:30",
+            "std::vector",
+            "12:34:56:78:9a:bc",
+            "1:2",
+            "::",
+            "a::b",
+        ],
+        also: &[],
+    },
+    Detector {
+        name: "mac_address",
+        group: "contact",
+        forms: &[Form::Layouts {
+            layouts: &["HH:HH:HH:HH:HH:HH", "HH-HH-HH-HH-HH-HH", "HHHH.HHHH.HHHH"],
+            check: mac_address,
+            is_weak: false,
+        }],
+        context: &[],
+        sieves: &[],
+        must_match: &["00:1A:2b:3c:4d:5e", "00-1A-2B-3C-4D-5E", "001a.2b3c.4d5e"],
+        must_not_match: &["00:1A:2b:3c:4d", "00:1G:2b:3c:4d:5e", "00:00:00:00:00:00"],
+        also: &[],
+    },
+    Detector {
+        name: "street_address",
+        group: "contact",
+        forms: &[Form::Pattern {
+            pattern: r"[0-9]{1,5}[A-Za-z]?,?(?: [A-Za-z\x80-\xff'.-]{1,20}){0,4} (?i:street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln|drive|dr|court|ct|square|sq|highway|hwy|parkway|pkwy|terrace|way|place|pl|rue|calle|via|rua|avenida|strada)\b\.?(?: [A-Za-z\x80-\xff'.-]{1,20}){0,4}",
+            starts: &[Start::Word {
+                kinds: OF_ANY,
+                lengths: (1, 6),
+                behind: BEHIND_SPACE | BEHIND_OTHER,
+                locate: here,
+            }],
+            check: street_address,
+            is_weak: true,
+        }],
+        context: &[STREET],
+        sieves: &[],
+        must_match: &["Address: 221B Baker Street", "shipping address 12 rue de la Paix"],
+        must_not_match: &["221B Baker Street", "address 42 in the memory", "address 4 bytes"],
+        also: &[],
+    },
+    Detector {
+        name: "date_of_birth",
+        group: "contact",
+        forms: &[
+            Form::Layouts {
+                layouts: &[
+                    "9999-99-99",
+                    "9999/99/99",
+                    "9999.99.99",
+                    "99/99/9999",
+                    "99.99.9999",
+                    "99-99-9999",
+                    "9/99/9999",
+                    "99/9/9999",
+                    "9/9/9999",
+                    "9.9.9999",
+                    "99.9.9999",
+                    "9.99.9999",
+                    "99/99/99",
+                    "99.99.99",
+                    "99999999",
+                ],
+                check: date_of_birth,
+                is_weak: true,
+            },
+            Form::Pattern {
+                pattern: r"[0-9]{1,2}(?:st|nd|rd|th|\.)? (?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?,? [12][0-9]{3}",
+                starts: &[Start::Word {
+                    kinds: OF_ANY,
+                    lengths: (1, 4),
+                    behind: BEHIND_SPACE | BEHIND_DOT,
+                    locate: here,
+                }],
+                check: stands_alone,
+                is_weak: true,
+            },
+            Form::Pattern {
+                pattern: r"(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.? [0-9]{1,2}(?:st|nd|rd|th)?,? [12][0-9]{3}",
+                starts: &[Start::Word {
+                    kinds: OF_LETTERS,
+                    lengths: (3, 9),
+                    behind: BEHIND_SPACE | BEHIND_DOT,
+                    locate: month,
+                }],
+                check: stands_alone,
+                is_weak: true,
+            },
+        ],
+        context: &[BIRTH],
+        sieves: &[],
+        must_match: &[
+            "DOB: 1985-03-12",
+            "date of birth 3/12/1985",
+            "geboren am 12.03.1985",
+            "born on March 12, 1985",
+            "birthday 12th March 1985",
+        ],
+        must_not_match: &["1985-03-12", "dob 1985-13-12", "born 12/2024"],
+        also: &[],
+    },
+];
+
+const PHONE: &[&str] = &[
+    "phone",
+    "phones",
+    "phonenumber",
+    "phoneno",
+    "telephone",
+    "telephonenumber",
+    "tel",
+    "telno",
+    "mobile",
+    "mobileno",
+    "mobilenumber",
+    "mob",
+    "cell",
+    "cellphone",
+    "cellular",
+    "fax",
+    "call",
+    "whatsapp",
+    "sms",
+    "telefon",
+    "telefonnummer",
+    "handy",
+    "handynummer",
+    "mobil",
+    "mobilnummer",
+    "rufnummer",
+    "téléphone",
+    "portable",
+    "teléfono",
+    "telefono",
+    "móvil",
+    "movil",
+    "celular",
+    "telefone",
+    "telemóvel",
+    "cellulare",
+    "telefoon",
+    "mobiel",
+    "телефон",
+    "тел",
+    "手机",
+    "手机号",
+    "电话",
+    "電話",
+    "電話番号",
+    "携帯",
+    "전화",
+    "전화번호",
+    "휴대폰",
+    "फोन",
+];
+
+const STREET: &[&str] = &[
+    "address",
+    "addresses",
+    "addr",
+    "streetaddress",
+    "street",
+    "residence",
+    "shipping",
+    "shipto",
+    "billing",
+    "billto",
+    "delivery",
+    "mailing",
+    "home",
+    "lives",
+    "living",
+    "resides",
+    "residing",
+    "livesat",
+    "adresse",
+    "anschrift",
+    "wohnhaft",
+    "dirección",
+    "direccion",
+    "domicilio",
+    "domicile",
+    "indirizzo",
+    "endereço",
+    "adres",
+];
+
+const BIRTH: &[&str] = &[
+    "dob",
+    "dateofbirth",
+    "birth",
+    "birthdate",
+    "birthday",
+    "birthdate",
+    "born",
+    "bornon",
+    "bday",
+    "geboren",
+    "geborenam",
+    "geburtsdatum",
+    "geburtstag",
+    "naissance",
+    "datedenaissance",
+    "né",
+    "née",
+    "néle",
+    "nacimiento",
+    "fechadenacimiento",
+    "nacido",
+    "nascita",
+    "datadinascita",
+    "nascimento",
+    "datadenascimento",
+    "geboortedatum",
+    "födelsedatum",
+    "fødselsdato",
+    "syntymäaika",
+    "dataurodzenia",
+    "出生日期",
+    "生日",
+    "生年月日",
+    "생년월일",
 ];
 
 /// The beginning of the name ahead of an `@` that a domain may follow.
@@ -72,4 +381,129 @@ fn name_of_address(text: &[u8], spot: Spot, from: usize) -> Option<usize> {
 fn plus_and_digits(text: &[u8], spot: Spot, _: usize) -> Option<usize> {
     let first = behind(text, spot).first()?;
     matches!(first, b'1'..=b'9').then_some(spot.start)
+}
+
+/// Digits as the commonest national formats have them: North America, the United Kingdom, Germany, France, Italy, Spain, Brazil, India,
+/// Japan, China; and whoever else writes a 0 ahead of an area.
+fn national_phone(text: &[u8], start: usize, end: usize) -> Option<Hit> {
+    let written = text.get(start..end)?;
+    let digits: Vec<u8> = written.iter().copied().filter(u8::is_ascii_digit).collect();
+    let is_known = matches!(
+        (digits.len(), &digits[..]),
+        (9..=12, [b'0', b'1'..=b'9', ..])
+            | (9, [b'6'..=b'9', ..])
+            | (
+                10,
+                [b'2'..=b'9', _, _, b'2'..=b'9', ..] | [b'3' | b'6'..=b'9', ..]
+            )
+            | (10, [b'1'..=b'9', b'1'..=b'9', b'2'..=b'5', ..])
+            | (11, [b'1', b'2'..=b'9', ..] | [b'1'..=b'9', b'1'..=b'9', b'9', ..])
+    );
+    let is_date = matches!(
+        written,
+        [
+            b'1' | b'2',
+            _,
+            _,
+            _,
+            b'-' | b'/' | b'.',
+            _,
+            _,
+            b'-' | b'/' | b'.',
+            ..
+        ]
+    );
+    stands_alone(text, start, end).filter(|_| is_known && !is_date)
+}
+
+/// Four numbers up to 255 without zeros ahead, not more of them, and not a version.
+fn ipv4(text: &[u8], start: usize, end: usize) -> Option<Hit> {
+    let written = std::str::from_utf8(text.get(start..end)?).ok()?;
+    written.parse::<std::net::Ipv4Addr>().ok()?;
+    let goes_on = text.get(end) == Some(&b'.') && super::is_digit_at(text, end + 1);
+    let began_before = matches!(byte_before(text, start), Some(b'.' | b'-' | b'_'));
+    stands_alone(text, start, end).filter(|_| !goes_on && !began_before && !is_version(text, start))
+}
+
+fn is_version(text: &[u8], start: usize) -> bool {
+    let before = text
+        .get(start.saturating_sub(12)..start)
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let word = before.trim_ascii_end();
+    [
+        &b"version"[..],
+        b"version:",
+        b"release",
+        b"ver.",
+        b"ver",
+        b"build",
+        b"/",
+    ]
+    .iter()
+    .any(|end| word.ends_with(end))
+}
+
+fn two_colons(text: &[u8], spot: Spot, _: usize) -> Option<usize> {
+    (behind(text, spot).first() == Some(&b':')).then_some(spot.start)
+}
+
+/// Any spelling of RFC 4291, section 2.2, with a digit in it and as long as chance hardly writes it.
+fn ipv6(text: &[u8], start: usize, end: usize) -> Option<Hit> {
+    if word_before(text, start) || matches!(byte_before(text, start), Some(b':' | b'.')) {
+        return None;
+    }
+    let written = std::str::from_utf8(text.get(start..end)?).ok()?;
+    let written = if written.ends_with("::") {
+        written
+    } else {
+        written.trim_end_matches(':')
+    };
+    written.parse::<std::net::Ipv6Addr>().ok()?;
+    let end = start + written.len();
+    let is_told = written.len() > 6 && written.bytes().any(|byte| byte.is_ascii_digit());
+    (is_told && !word_after(text, end)).then_some(Hit { start, end })
+}
+
+fn mac_address(mac: &[u8]) -> bool {
+    !super::checksums::is_repeated(mac)
+}
+
+/// It begins with a number and its first word is none of a unit's.
+fn street_address(text: &[u8], start: usize, end: usize) -> Option<Hit> {
+    stands_alone(text, start, end)
+}
+
+fn month(text: &[u8], spot: Spot, _: usize) -> Option<usize> {
+    const MONTHS: [&[u8; 3]; 12] = [
+        b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec",
+    ];
+    let name = text.get(spot.start..spot.start + 3)?;
+    MONTHS
+        .iter()
+        .any(|month| name.eq_ignore_ascii_case(*month))
+        .then_some(spot.start)
+}
+
+/// A day of the last two centuries, whichever part comes first.
+fn date_of_birth(date: &[u8]) -> bool {
+    let (first, last) = (
+        number(date, 0, 4),
+        number(date, date.len().saturating_sub(4), date.len()),
+    );
+    let is_year = |year| (1850..2100).contains(&year);
+    match date.len() {
+        8 => {
+            (is_year(first) && is_date(first, number(date, 4, 6), number(date, 6, 8)))
+                || (is_year(last)
+                    && (is_date(last, number(date, 2, 4), number(date, 0, 2))
+                        || is_date(last, number(date, 0, 2), number(date, 2, 4))))
+        }
+        6 if date.starts_with(b"0") || number(date, 2, 4) <= 12 => {
+            is_short_date(number(date, 4, 6), number(date, 2, 4), number(date, 0, 2))
+                || is_short_date(number(date, 4, 6), number(date, 0, 2), number(date, 2, 4))
+                || is_year(last)
+        }
+        _ => is_year(last) || is_short_date(number(date, 4, 6), number(date, 0, 2), number(date, 2, 4)),
+    }
 }

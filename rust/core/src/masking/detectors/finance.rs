@@ -2,7 +2,7 @@
 
 use super::{
     Detector, Form, Hit, Start,
-    checksums::{digits, luhn, modulo_97},
+    checksums::{digits, luhn, modulo_97, number, weighted},
     word_after, word_before,
 };
 use crate::masking::{
@@ -120,7 +120,38 @@ pub const DETECTORS: &[Detector] = &[
         must_not_match: &["DE89370400440532013001", "XX89370400440532013000", "ABCD"],
         also: &[],
     },
+    Detector {
+        name: "us_routing",
+        group: "finance",
+        forms: &[Form::Layouts {
+            layouts: &["999999999"],
+            check: us_routing,
+            is_weak: true,
+        }],
+        context: &[&[
+            "routing",
+            "routingnumber",
+            "routingno",
+            "aba",
+            "abanumber",
+            "rtn",
+            "transit",
+            "transitnumber",
+            "fedwire",
+        ]],
+        sieves: &[],
+        must_match: &["routing number 111000025", "ABA: 021000021"],
+        must_not_match: &["111000025", "routing 111000026", "ABA 991000021"],
+        also: &[],
+    },
 ];
+
+/// The American Bankers Association's: a district of the Federal Reserve, weights 3, 7, 1.
+fn us_routing(number_of_bank: &[u8]) -> bool {
+    let is_district = matches!(number(number_of_bank, 0, 2), 0..=12 | 21..=32 | 61..=72 | 80);
+    let sum = weighted(number_of_bank, &[3, 7, 1, 3, 7, 1, 3, 7, 1]);
+    is_district && sum > 0 && sum.is_multiple_of(10)
+}
 
 /// Fourteen digits with at most one separator between two of them, the first of which an issuer has.
 fn enough_digits(text: &[u8], spot: Spot, _: usize) -> Option<usize> {

@@ -5,8 +5,11 @@
 
 mod checksums;
 mod contact;
+mod crypto;
+mod documents;
 mod finance;
 mod identity;
+mod keys;
 pub(super) mod layout;
 mod secrets;
 mod usa;
@@ -100,7 +103,10 @@ pub static DETECTORS: LazyLock<Vec<Detector>> = LazyLock::new(|| {
     let topics = [
         contact::DETECTORS,
         finance::DETECTORS,
+        crypto::DETECTORS,
         secrets::DETECTORS,
+        keys::DETECTORS,
+        documents::DETECTORS,
         usa::DETECTORS,
         &identity::detectors(),
     ];

@@ -98,7 +98,7 @@ pub const DETECTORS: &[Detector] = &[
             &["cedula", "cédula", "cedulaidentidad", "ceduladeidentidad"]
         ],
         ["cédula 1714307103"],
-        ["cédula 1714307104", "1714307103", "cedula 3014307103"]
+        ["cédula 1714307104", "1714307103", "cedula 3114307103"]
     ),
     identity!(
         "do_cedula",
@@ -160,7 +160,7 @@ fn ar_cuit(cuit: &[u8]) -> bool {
         10 => 9,
         check => check,
     };
-    let is_kind = matches!(number(cuit, 0, 2), 20 | 23..=27 | 30 | 33 | 34);
+    let is_kind = matches!(number(cuit, 0, 2), 20 | 23..=27 | 30 | 33 | 34 | 50 | 51 | 55);
     is_kind && check == digit(cuit, 10)
 }
 
@@ -191,5 +191,5 @@ fn co_nit(nit: &[u8]) -> bool {
 
 /// A province, a third digit of persons, and Luhn's sum.
 fn ec_cedula(cedula: &[u8]) -> bool {
-    matches!(number(cedula, 0, 2), 1..=24 | 30) && digit(cedula, 2) < 6 && luhn(cedula)
+    matches!(number(cedula, 0, 2), 1..=24 | 30 | 50) && digit(cedula, 2) < 6 && luhn(cedula)
 }

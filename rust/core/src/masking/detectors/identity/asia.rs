@@ -215,7 +215,8 @@ fn cn_resident_id(id: &[u8]) -> bool {
     let sum = weighted(id, &[7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2]);
     let year = number(id, 6, 10);
     let is_born = (1850..2100).contains(&year) && is_date(year, number(id, 10, 12), number(id, 12, 14));
-    digit(id, 0) > 0 && is_born && id.get(17) == b"10X98765432".get(sum as usize % 11)
+    let is_region = matches!(number(id, 0, 2), 11..=15 | 21..=23 | 31..=37 | 41..=46 | 50..=54 | 61..=65 | 71 | 81..=83 | 91);
+    is_region && is_born && id.get(17) == b"10X98765432".get(sum as usize % 11)
 }
 
 /// A letter of a county, which stands for two digits.
