@@ -55,9 +55,9 @@ CREATE AGGREGATE ordered(float8 ORDER BY anyelement) (SFUNC = add_ordered, STYPE
 CREATE PROCEDURE proc() LANGUAGE plpgsql AS 'BEGIN PERFORM writer(''procedure''); END';
 CREATE FUNCTION takes(harmful[]) RETURNS int LANGUAGE sql AS 'SELECT 1';
 CREATE PROCEDURE proc_of(harmful[]) LANGUAGE sql AS 'SELECT 1';
-CREATE FUNCTION json_value(text, text) RETURNS text LANGUAGE plpgsql AS 'BEGIN PERFORM writer(''json_value''); RETURN 1; END';
-CREATE FUNCTION json_scalar(text) RETURNS text LANGUAGE plpgsql AS 'BEGIN PERFORM writer(''json_scalar''); RETURN 1; END';
-CREATE FUNCTION merge_action() RETURNS text LANGUAGE plpgsql AS 'BEGIN PERFORM writer(''merge_action''); RETURN 1; END';
+CREATE FUNCTION "json_value"(text, text) RETURNS text LANGUAGE plpgsql AS 'BEGIN PERFORM writer(''json_value''); RETURN 1; END';
+CREATE FUNCTION "json_scalar"(text) RETURNS text LANGUAGE plpgsql AS 'BEGIN PERFORM writer(''json_scalar''); RETURN 1; END';
+CREATE FUNCTION "merge_action"() RETURNS text LANGUAGE plpgsql AS 'BEGIN PERFORM writer(''merge_action''); RETURN 1; END';
 CREATE FUNCTION "json_array"(int) RETURNS text LANGUAGE plpgsql AS 'BEGIN PERFORM writer(''json_array''); RETURN 1; END';
 CREATE FUNCTION "json_object"(int, int) RETURNS text LANGUAGE plpgsql AS 'BEGIN PERFORM writer(''json_object''); RETURN 1; END';
 CREATE FUNCTION "json"(int) RETURNS text LANGUAGE plpgsql AS 'BEGIN PERFORM writer(''json''); RETURN 1; END';
