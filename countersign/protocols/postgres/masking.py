@@ -185,7 +185,7 @@ def _named_by_rules(catalog: Catalog, rules: Sequence[MaskRule]) -> Masks:
         is_of_postgresql = column.table_oid < FIRST_USER_OID or column.table == "pg_stat_statements"
         holds_values = column.table in SAMPLING_CATALOGS or (column.table, column.column) in TEXTS_OF_OTHERS
         if rules and is_of_postgresql and holds_values:
-            masked.setdefault(place, (DERIVED, REDACT))
+            _put(masked, place, (DERIVED, REDACT))
     return masked
 
 
@@ -233,6 +233,12 @@ def _named(column: CatalogColumn, name: str, rules: Sequence[MaskRule]) -> tuple
 
 def _is_by_paths(operator: str) -> bool:
     return operator.startswith("[")
+
+
+def _put(masked: Masks, place: tuple[int, int], rule: tuple[str, str]) -> None:
+    """Mask a column that is not masked yet, or of which only what paths name was."""
+    if place not in masked or (_is_by_paths(masked[place][1]) and not _is_by_paths(rule[1])):
+        masked[place] = rule
 
 
 def _whole(rule: tuple[str, str]) -> tuple[str, str]:
@@ -283,9 +289,9 @@ def _carry(catalog: Catalog, by_table: Mapping[int, list[CatalogColumn]], masked
     users: dict[int, set[int]] = {}
     for view, used, _ in catalog.view_uses:
         users.setdefault(used, set()).add(view)
-    before = -1
-    while before != len(masked):
-        before = len(masked)
+    before: Masks = {}
+    while before != masked:
+        before = dict(masked)
         _carry_to_kin(catalog, by_table, masked)
         _carry_to_sequences(catalog, by_table, masked)
         world = _world(catalog, by_table, masked).exact()
@@ -301,7 +307,7 @@ def _carry_to_kin(catalog: Catalog, by_table: Mapping[int, list[CatalogColumn]],
             inherited = {c.column: masked[_place(c)] for c in by_table.get(source, ()) if _place(c) in masked}
             for column in by_table.get(heir, ()):
                 if column.column in inherited:
-                    masked.setdefault(_place(column), inherited[column.column])
+                    _put(masked, _place(column), inherited[column.column])
 
 
 def _carry_to_sequences(catalog: Catalog, by_table: Mapping[int, list[CatalogColumn]], masked: Masks) -> None:
@@ -314,11 +320,15 @@ def _carry_to_sequences(catalog: Catalog, by_table: Mapping[int, list[CatalogCol
             masked.setdefault(_place(column), (DERIVED, REDACT))
 
 
+def _is_masked_whole(masked: Masks, column: CatalogColumn) -> bool:
+    return _place(column) in masked and not _is_by_paths(masked[_place(column)][1])
+
+
 def _carry_to_computed(catalog: Catalog, by_table: Mapping[int, list[CatalogColumn]], masked: Masks, world: World) -> None:
     """Generated columns."""
     for table, name, text in catalog.computed:
         column = next((column for column in by_table.get(table, ()) if column.column == name), None)
-        if column is None or _place(column) in masked or not any(_place(other) in masked for other in by_table[table]):
+        if column is None or _is_masked_whole(masked, column) or not any(_place(other) in masked for other in by_table[table]):
             continue
         if not text or not expression(text, column.schema, column.table, world).is_nothing:
             masked[_place(column)] = (DERIVED, REDACT)
@@ -340,7 +350,7 @@ def _carry_to_view(catalog: Catalog, by_table: Mapping[int, list[CatalogColumn]]
     }
     for column, reveals in zip(columns, found, strict=True):
         if not reveals.is_nothing:
-            masked.setdefault(_place(column), _rule_of(reveals, rules))
+            _put(masked, _place(column), _rule_of(reveals, rules))
 
 
 def _used_by(catalog: Catalog, view: int) -> Iterable[int]:
@@ -371,7 +381,7 @@ def _carry_to_unread_view(catalog: Catalog, by_table: Mapping[int, list[CatalogC
             if attribute in (0, c.attribute) and _place(c) in masked
         }
     for column in by_table.get(view, ()) if named or view in catalog.calling else ():
-        masked.setdefault(_place(column), named.get(column.column, (DERIVED, REDACT)))
+        _put(masked, _place(column), named.get(column.column, (DERIVED, REDACT)))
 
 
 def names_column(rules: Sequence[MaskRule], column: str) -> bool:

@@ -132,7 +132,7 @@ class Answers:
         head = talk.replies.head
         if head is None:
             raise ProtocolViolation("the target describes what was not asked")
-        if head.asked is Asked.DESCRIBE:
+        if head.asked is Asked.DESCRIBE and head.portal is None:
             talk.replies.answered()
             talk.next_rows()
             talk.to_client(data)
@@ -147,11 +147,13 @@ class Answers:
         if running.learning is not None:
             running.learning.description = data
             running.learning.names, running.learning.masked_by = planned.names, planned.masked_by
-        if head.asked is Asked.DESCRIBE_OURS:
+        if head.asked in (Asked.DESCRIBE, Asked.DESCRIBE_OURS):
             assert head.portal is not None
             head.portal.plan = planned.plan
             talk.replies.answered()
             talk.next_rows()
+            if head.asked is Asked.DESCRIBE:  # of a request that the lane took for one with another description
+                talk.to_client(data)
             return
         if head.asked is not Asked.QUERY:
             raise ProtocolViolation("unexpected RowDescription")
@@ -173,6 +175,8 @@ class Answers:
         if head is None or head.asked not in (Asked.DESCRIBE, Asked.DESCRIBE_OURS):
             raise ProtocolViolation("unexpected description from the target")
         if data[:1] == b"n":
+            if head.portal is not None:
+                head.portal.plan = None
             talk.replies.answered()
         if head.asked is Asked.DESCRIBE:
             talk.to_client(data)
