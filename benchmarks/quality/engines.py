@@ -14,6 +14,10 @@ REDACT = '{"redact":{}}'
 
 # The core's detectors that the corpus calls otherwise.
 KIND_OF_DETECTOR = {
+    "mac_address": "mac",
+    "us_routing": "aba_routing",
+    "bitcoin_address": "bitcoin",
+    "ethereum_address": "ethereum",
     "short_card": "payment_card",
     "uk_nhs_number": "uk_nhs",
     "be_national_number": "be_rrn",

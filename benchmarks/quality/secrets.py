@@ -83,12 +83,15 @@ def _anthropic(rng: Random) -> str:
     return f"sk-ant-api03-{random_text(rng, URL_SAFE, 93)}AA"
 
 
-def _slack(rng: Random) -> str:
+def _slack(rng: Random) -> tuple[str, str]:
     if rng.random() < 0.3:
-        place = f"T{random_text(rng, string.ascii_uppercase + string.digits, 10)}/B{random_text(rng, string.ascii_uppercase + string.digits, 10)}"
-        return f"https://hooks.slack.com/services/{place}/{random_text(rng, BASE62, 24)}"
+        alphabet = string.ascii_uppercase + string.digits
+        place = f"T{random_text(rng, alphabet, 10)}/B{random_text(rng, alphabet, 10)}"
+        token = random_text(rng, BASE62, 24)
+        return f"https://hooks.slack.com/services/{place}/{token}", token
     numbers = f"{rng.randrange(10**11, 10**12)}-{rng.randrange(10**11, 10**12)}"
-    return f"{rng.choice(('xoxb', 'xoxp'))}-{numbers}-{random_text(rng, BASE62, 24)}"
+    text = f"{rng.choice(('xoxb', 'xoxp'))}-{numbers}-{random_text(rng, BASE62, 24)}"
+    return text, text
 
 
 def jwt(rng: Random) -> str:
@@ -174,7 +177,7 @@ SECRETS = (
     Secret("azure_key", _azure, ("connection_string", "secret")),
     Secret("github_token", _whole(_github)),
     Secret("gitlab_token", _whole(lambda rng: "glpat-" + random_text(rng, URL_SAFE, 19) + rng.choice(BASE62))),
-    Secret("slack_token", _whole(_slack)),
+    Secret("slack_token", _slack),
     Secret("stripe_key", _whole(_stripe)),
     Secret("openai_key", _whole(_openai)),
     Secret("anthropic_key", _whole(_anthropic), ("openai_key",)),

@@ -107,13 +107,14 @@ pub const DETECTORS: &[Detector] = &[
         }],
         context: &[],
         sieves: &[],
-        must_match: &["192.168.0.1", "from 10.0.0.255:5432"],
+        must_match: &["192.168.0.1", "from 10.0.0.255:5432", "http://10.0.0.255/"],
         must_not_match: &[
             "192.168.0.256",
             "1.2.3",
             "1.2.3.4.5",
             "version 1.2.3.4",
             "v1.2.3.4",
+            "rv:1.9.2.20",
             "01.2.3.4",
         ],
         also: &[],
@@ -140,12 +141,14 @@ pub const DETECTORS: &[Detector] = &[
         must_match: &[
             "2001:db8::1",
             "[fe80::1ff:fe23:4567:890a]",
+            "client:80d1:71be:6873:a61a:c67f:42ba:7473:1276",
             "2001:0db8:0000:0000:0000:ff00:0042:8329",
         ],
         must_not_match: &[
             "10:20:30",
             "std::vector",
             "12:34:56:78:9a:bc",
+            "12:34:56:78:9a:bc:de:f0",
             "1:2",
             "::",
             "a::b",
@@ -155,34 +158,81 @@ pub const DETECTORS: &[Detector] = &[
     Detector {
         name: "mac_address",
         group: "contact",
-        forms: &[Form::Layouts {
-            layouts: &["HH:HH:HH:HH:HH:HH", "HH-HH-HH-HH-HH-HH", "HHHH.HHHH.HHHH"],
+        forms: &[Form::Pattern {
+            pattern: r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{2}(?:-[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}",
+            starts: &[Start::Word {
+                kinds: OF_ANY,
+                lengths: (2, 4),
+                behind: BEHIND_COLON | BEHIND_DASH | BEHIND_DOT,
+                locate: here,
+            }],
             check: mac_address,
             is_weak: false,
         }],
         context: &[],
         sieves: &[],
-        must_match: &["00:1A:2b:3c:4d:5e", "00-1A-2B-3C-4D-5E", "001a.2b3c.4d5e"],
-        must_not_match: &["00:1A:2b:3c:4d", "00:1G:2b:3c:4d:5e", "00:00:00:00:00:00"],
+        must_match: &[
+            "00:1A:2b:3c:4d:5e",
+            "00-1A-2B-3C-4D-5E",
+            "001a.2b3c.4d5e",
+            "MAC:00:1a:2b:3c:4d:5e",
+        ],
+        must_not_match: &[
+            "00:1A:2b:3c:4d",
+            "00:1G:2b:3c:4d:5e",
+            "00:00:00:00:00:00",
+            "c4:f9:f5:bd:f6:d5:9d:f7",
+        ],
         also: &[],
     },
     Detector {
         name: "street_address",
         group: "contact",
-        forms: &[Form::Pattern {
-            pattern: r"[0-9]{1,5}[A-Za-z]?,?(?: [A-Za-z\x80-\xff'.-]{1,20}){0,4} (?i:street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln|drive|dr|court|ct|square|sq|highway|hwy|parkway|pkwy|terrace|way|place|pl|rue|calle|via|rua|avenida|strada)\b\.?(?: [A-Za-z\x80-\xff'.-]{1,20}){0,4}",
-            starts: &[Start::Word {
-                kinds: OF_ANY,
-                lengths: (1, 6),
-                behind: BEHIND_SPACE | BEHIND_OTHER,
-                locate: here,
-            }],
-            check: street_address,
-            is_weak: true,
-        }],
+        forms: &[
+            Form::Pattern {
+                pattern: r"[0-9]{1,5}[A-Za-z]?,?(?: [A-Za-z\x80-\xff'.-]{1,20}){0,4} (?i:street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln|drive|dr|court|ct|square|sq|highway|hwy|parkway|pkwy|terrace|way|place|pl|rue|calle|via|rua|avenida|strada)\b\.?(?: [A-Za-z\x80-\xff'.-]{1,20}){0,4}",
+                starts: &[Start::Word {
+                    kinds: OF_ANY,
+                    lengths: (1, 6),
+                    behind: BEHIND_SPACE | BEHIND_OTHER,
+                    locate: here,
+                }],
+                check: street_address,
+                is_weak: true,
+            },
+            Form::Pattern {
+                // a number and names in capitals: 858 Hannah Summit Suite 899
+                pattern: r"[0-9]{1,5}[A-Za-z]?,?(?: [A-Z\xc3-\xd9][A-Za-z\x80-\xff'.-]{0,24}){2,5}(?: [0-9]{1,5}[A-Za-z]?)?",
+                starts: &[Start::Word {
+                    kinds: OF_ANY,
+                    lengths: (1, 6),
+                    behind: BEHIND_SPACE | BEHIND_OTHER,
+                    locate: here,
+                }],
+                check: street_address,
+                is_weak: true,
+            },
+            Form::Pattern {
+                // a kind of street, a name and a number: Calle Mayor, 8
+                pattern: r"[A-Za-z]{2,9}\.?(?: [A-Za-z\x80-\xff'.-]{1,24}){1,5}?,? [0-9]{1,5}(?:[A-Za-z]|[/-][0-9]{1,4})?",
+                starts: &[Start::Word {
+                    kinds: OF_LETTERS,
+                    lengths: (2, 9),
+                    behind: BEHIND_SPACE | BEHIND_DOT,
+                    locate: kind_of_street,
+                }],
+                check: street_of_kind,
+                is_weak: true,
+            },
+        ],
         context: &[STREET],
         sieves: &[],
-        must_match: &["Address: 221B Baker Street", "shipping address 12 rue de la Paix"],
+        must_match: &[
+            "Address: 221B Baker Street",
+            "shipping address 12 rue de la Paix",
+            "Street address: 858 Hannah Summit Suite 899",
+            "Dirección: Calle Mayor, 8",
+        ],
         must_not_match: &["221B Baker Street", "address 42 in the memory", "address 4 bytes"],
         also: &[],
     },
@@ -209,6 +259,18 @@ pub const DETECTORS: &[Detector] = &[
                     "99999999",
                 ],
                 check: date_of_birth,
+                is_weak: true,
+            },
+            Form::Pattern {
+                // 1981年3月2日, and the same in Korean
+                pattern: r"[12][0-9]{3}(?:\xe5\xb9\xb4|\xeb\x85\x84 ?)[0-9]{1,2}(?:\xe6\x9c\x88|\xec\x9b\x94 ?)[0-9]{1,2}(?:\xe6\x97\xa5|\xec\x9d\xbc)",
+                starts: &[Start::Word {
+                    kinds: OF_DIGITS,
+                    lengths: (4, 4),
+                    behind: BEHIND_ANY,
+                    locate: here,
+                }],
+                check: stands_alone,
                 is_weak: true,
             },
             Form::Pattern {
@@ -242,6 +304,7 @@ pub const DETECTORS: &[Detector] = &[
             "geboren am 12.03.1985",
             "born on March 12, 1985",
             "birthday 12th March 1985",
+            "生年月日 1985年3月12日",
         ],
         must_not_match: &["1985-03-12", "dob 1985-13-12", "born 12/2024"],
         also: &[],
@@ -276,6 +339,9 @@ const PHONE: &[&str] = &[
     "mobilnummer",
     "rufnummer",
     "téléphone",
+    "tél",
+    "komórka",
+    "komorka",
     "portable",
     "teléfono",
     "telefono",
@@ -330,6 +396,49 @@ const STREET: &[&str] = &[
     "indirizzo",
     "endereço",
     "adres",
+    "zamieszkania",
+    "residenza",
+    "morada",
+    "adress",
+    "gatuadress",
+    "woonadres",
+    "livraison",
+];
+
+const STREET_KINDS: &[&[u8]] = &[
+    b"rue",
+    b"avenue",
+    b"av",
+    b"avda",
+    b"boulevard",
+    b"place",
+    b"impasse",
+    b"chemin",
+    b"calle",
+    b"avenida",
+    b"paseo",
+    b"plaza",
+    b"camino",
+    b"via",
+    b"viale",
+    b"vicolo",
+    b"piazza",
+    b"corso",
+    b"strada",
+    b"largo",
+    b"contrada",
+    b"borgo",
+    b"rua",
+    b"travessa",
+    b"alameda",
+    b"ul",
+    b"ulica",
+    b"al",
+    b"aleja",
+    b"aleje",
+    b"plac",
+    b"pl",
+    b"osiedle",
 ];
 
 const BIRTH: &[&str] = &[
@@ -363,6 +472,10 @@ const BIRTH: &[&str] = &[
     "fødselsdato",
     "syntymäaika",
     "dataurodzenia",
+    "datumnarození",
+    "narozen",
+    "narozena",
+    "датарождения",
     "出生日期",
     "生日",
     "生年月日",
@@ -391,7 +504,7 @@ fn national_phone(text: &[u8], start: usize, end: usize) -> Option<Hit> {
     let is_known = matches!(
         (digits.len(), &digits[..]),
         (9..=12, [b'0', b'1'..=b'9', ..])
-            | (9, [b'6'..=b'9', ..])
+            | (9, [b'1'..=b'9', ..])
             | (
                 10,
                 [b'2'..=b'9', _, _, b'2'..=b'9', ..] | [b'3' | b'6'..=b'9', ..]
@@ -434,6 +547,9 @@ fn is_version(text: &[u8], start: usize) -> bool {
     [
         &b"version"[..],
         b"version:",
+        b"version=",
+        b"rv:",
+        b"firmware",
         b"release",
         b"ver.",
         b"ver",
@@ -441,7 +557,21 @@ fn is_version(text: &[u8], start: usize) -> bool {
         b"/",
     ]
     .iter()
-    .any(|end| word.ends_with(end))
+    .any(|end| word.ends_with(end) && !word.ends_with(b"//"))
+}
+
+/// A colon stands before, and it is no word's: `ip:2001:db8::1` begins behind it.
+fn is_group_ahead(text: &[u8], start: usize) -> bool {
+    let before = text.get(..start).unwrap_or_default();
+    let Some((b':', before)) = before.split_last() else {
+        return false;
+    };
+    let group: Vec<&u8> = before
+        .iter()
+        .rev()
+        .take_while(|byte| byte.is_ascii_alphanumeric())
+        .collect();
+    group.is_empty() || group.iter().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn two_colons(text: &[u8], spot: Spot, _: usize) -> Option<usize> {
@@ -450,7 +580,7 @@ fn two_colons(text: &[u8], spot: Spot, _: usize) -> Option<usize> {
 
 /// Any spelling of RFC 4291, section 2.2, with a digit in it and as long as chance hardly writes it.
 fn ipv6(text: &[u8], start: usize, end: usize) -> Option<Hit> {
-    if word_before(text, start) || matches!(byte_before(text, start), Some(b':' | b'.')) {
+    if word_before(text, start) || byte_before(text, start) == Some(b'.') || is_group_ahead(text, start) {
         return None;
     }
     let written = std::str::from_utf8(text.get(start..end)?).ok()?;
@@ -461,17 +591,54 @@ fn ipv6(text: &[u8], start: usize, end: usize) -> Option<Hit> {
     };
     written.parse::<std::net::Ipv6Addr>().ok()?;
     let end = start + written.len();
-    let is_told = written.len() > 6 && written.bytes().any(|byte| byte.is_ascii_digit());
+    let are_octets = written.split(':').all(|group| group.len() == 2);
+    let is_told = written.len() > 6 && !are_octets && written.bytes().any(|byte| byte.is_ascii_digit());
     (is_told && !word_after(text, end)).then_some(Hit { start, end })
 }
 
-fn mac_address(mac: &[u8]) -> bool {
-    !super::checksums::is_repeated(mac)
+/// Six octets and no more, as a fingerprint has, which are not all the same.
+fn mac_address(text: &[u8], start: usize, end: usize) -> Option<Hit> {
+    let octets = || {
+        text.get(start..end)
+            .unwrap_or_default()
+            .iter()
+            .filter(|byte| byte.is_ascii_hexdigit())
+    };
+    let first = octets().next();
+    let is_more = is_octet_ahead(text, start) || is_octet_behind(text, end);
+    let is_address = !is_more && octets().any(|byte| Some(byte) != first);
+    stands_alone(text, start, end).filter(|_| is_address)
+}
+
+fn is_octet_ahead(text: &[u8], start: usize) -> bool {
+    let before = text.get(..start).unwrap_or_default();
+    matches!(before, [.., a, b, b':' | b'-'] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
+        && !word_before(text, start.saturating_sub(3))
+}
+
+fn is_octet_behind(text: &[u8], end: usize) -> bool {
+    let behind = text.get(end..).unwrap_or_default();
+    matches!(behind, [b':' | b'-', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
 }
 
 /// It begins with a number and its first word is none of a unit's.
 fn street_address(text: &[u8], start: usize, end: usize) -> Option<Hit> {
     stands_alone(text, start, end)
+}
+
+fn street_of_kind(text: &[u8], start: usize, end: usize) -> Option<Hit> {
+    let first = text
+        .get(start..end)?
+        .split(|byte| !byte.is_ascii_alphabetic())
+        .next()?;
+    let is_kind = STREET_KINDS.contains(&first.to_ascii_lowercase().as_slice());
+    stands_alone(text, start, end).filter(|_| is_kind)
+}
+
+/// A word that names of streets begin with.
+fn kind_of_street(text: &[u8], spot: Spot, _: usize) -> Option<usize> {
+    let word = super::word(text, spot).to_ascii_lowercase();
+    STREET_KINDS.contains(&word.as_slice()).then_some(spot.start)
 }
 
 fn month(text: &[u8], spot: Spot, _: usize) -> Option<usize> {

@@ -11,7 +11,7 @@ pub const DETECTORS: &[Detector] = &[
         name: "passport_mrz",
         group: "national_ids",
         forms: &[Form::Pattern {
-            pattern: r"[A-Z0-9<]{9}[0-9][A-Z<]{3}[0-9]{7}[MFX<][0-9]{7}[A-Z0-9<]{7}(?:[A-Z0-9<]{7}[0-9<])?[0-9]|[ACI][A-Z<][A-Z<]{3}[A-Z0-9<]{9}[0-9<][A-Z0-9<]{15}|[0-9]{7}[MFX<][0-9]{7}[A-Z<]{3}[A-Z0-9<]{11}[0-9]",
+            pattern: r"[A-Z0-9<]{9}[0-9][A-Z<]{3}[0-9]{7}[MFX<][0-9]{7}[A-Z0-9<]{7}(?:[A-Z0-9<]{7}[0-9<])?[0-9]|P[A-Z<]{43}|[ACI][A-Z<][A-Z<]{3}[A-Z0-9<]{9}[0-9<][A-Z0-9<]{15}|[0-9]{7}[MFX<][0-9]{7}[A-Z<]{3}[A-Z0-9<]{11}[0-9]",
             starts: &[
                 Start::Word {
                     kinds: KINDS,
@@ -33,6 +33,8 @@ pub const DETECTORS: &[Detector] = &[
         sieves: &[],
         must_match: &[
             "L898902C36UTO7408122F1204159ZE184226B<<<<<10",
+            "<mrz>L898902C36UTO7408122F1204159ZE184226B<<<<<10</mrz>",
+            "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<",
             "I<UTOD231458907<<<<<<<<<<<<<<<",
             "7408122F1204159UTO<<<<<<<<<<<6",
             "D231458907UTO7408122F1204159<<<<<<<6",
@@ -90,12 +92,16 @@ fn machine_readable(text: &[u8], start: usize, end: usize) -> Option<Hit> {
             && (sum % 10 == u32::from(check) || line.get(at) == Some(&b'<'))
     };
     let fits = match line.len() {
+        44 if line.starts_with(b"P") && !line.iter().any(u8::is_ascii_digit) => {
+            line.windows(2).any(|pair| pair == b"<<")
+        }
         36 | 44 => holds(0, 9, 9) && holds(13, 19, 19) && holds(21, 27, 27) && line.get(9) != Some(&b'<'),
         30 if line.first().is_some_and(u8::is_ascii_digit) => holds(0, 6, 6) && holds(8, 14, 14),
         30 => holds(5, 14, 14) && line.get(14) != Some(&b'<'),
         _ => false,
     };
-    let goes_on = text.get(end) == Some(&b'<');
+    let is_of_zone = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'<';
+    let goes_on = text.get(end) == Some(&b'<') && text.get(end + 1).is_some_and(is_of_zone);
     let alone =
         stands_alone(text, start, end).filter(|_| !goes_on && super::byte_before(text, start) != Some(b'<'));
     alone.filter(|_| fits)

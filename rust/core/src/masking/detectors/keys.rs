@@ -159,7 +159,7 @@ pub const DETECTORS: &[Detector] = &[
         "stripe_key",
         [
             key!(
-                r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{10,255}",
+                r"(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{10,255}",
                 SMALLS,
                 (2, 2),
                 BEHIND_JOINT
@@ -170,7 +170,11 @@ pub const DETECTORS: &[Detector] = &[
             concat!("sk", "_live_abcdefghijklmnop12345678"),
             concat!("wh", "sec_abcdefghijklmnopqrstuvwxyz012345")
         ],
-        ["sk_live_short", "sk_prod_abcdefghijklmnop12345678"]
+        [
+            "sk_live_short",
+            "sk_prod_abcdefghijklmnop12345678",
+            "pk_live_abcdefghijklmnop12345678"
+        ]
     ),
     service!(
         "openai_key",

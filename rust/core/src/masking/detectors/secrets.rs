@@ -103,7 +103,7 @@ pub const DETECTORS: &[Detector] = &[
             pattern: r"[A-Za-z][A-Za-z0-9]{0,19}://[^\s:/@'\x22<>]{0,128}:[^\s/@'\x22<>]{1,256}@[^\s/'\x22<>]{1,255}",
             starts: &[Start::Word {
                 kinds: OF_LETTERS | OF_BOTH,
-                lengths: (1, 20),
+                lengths: (1, LONG),
                 behind: BEHIND_COLON,
                 locate: scheme,
             }],
@@ -239,8 +239,12 @@ fn dashes_ahead(text: &[u8], spot: Spot, from: usize) -> Option<usize> {
 }
 
 /// A scheme with `://` behind it.
-fn scheme(text: &[u8], spot: Spot, _: usize) -> Option<usize> {
-    behind(text, spot).starts_with(b"://").then_some(spot.start)
+/// The beginning of a scheme, which may be the end of a longer word.
+fn scheme(text: &[u8], spot: Spot, from: usize) -> Option<usize> {
+    let first = spot.start.max(spot.end.saturating_sub(20)).max(from);
+    let is_letter = |at: &usize| text.get(*at).is_some_and(u8::is_ascii_alphabetic);
+    let start = (first..spot.end).find(is_letter)?;
+    behind(text, spot).starts_with(b"://").then_some(start)
 }
 
 fn scheme_of_header(text: &[u8], spot: Spot, _: usize) -> Option<usize> {
