@@ -3,9 +3,10 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from datetime import timedelta
+from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
@@ -13,13 +14,33 @@ from countersign import __version__
 from countersign.api.access import COOKIE, Administrator, Someone, Working, refuse_cross_site
 from countersign.api.shapes import audit_json, identity_json, key_json, recent_json, review_json, verification_json
 from countersign.audit import verify
+from countersign.audit.search import Query as AuditSearch
 from countersign.model import DecisionKind, Review, ReviewState
+from countersign.model.clock import to_text
 from countersign.recording import read_recording
 
 PING_S = 15.0
 QUEUE = 1000
+RECENT = timedelta(hours=1)
+"""How far before a review one looks for what its identity did."""
 
 router = APIRouter()
+
+
+class AuditQuery(BaseModel):
+    """What to look for in the log (``audit.search.Query``)."""
+
+    limit: int = 100
+    kind: str = Field(default="", max_length=200)
+    identity: str = Field(default="", max_length=200)
+    target: str = Field(default="", max_length=200)
+    rule: str = Field(default="", max_length=500)
+    effect: str = Field(default="", max_length=50)
+    table: str = Field(default="", max_length=500)
+    text: str = Field(default="", max_length=1000)
+    about: str = Field(default="", max_length=100)
+    since: str = Field(default="", max_length=40)
+    until: str = Field(default="", max_length=40)
 
 
 class Token(BaseModel):
@@ -102,8 +123,9 @@ async def reviews(services: Working, _: Someone, state: ReviewState | None = Non
 async def review(review_id: str, services: Working, _: Someone) -> dict[str, Any]:
     """One review in full, with what its identity did just before."""
     found = await services.reviews.get(review_id)
-    commands = await services.audit.latest(500, kind="command")
-    recent = [recent_json(record) for record in commands if record.body.get("identity") == found.identity][:10]
+    since = to_text(found.created_at - RECENT)
+    commands = await services.audit.search(AuditSearch(kind="command", identity=found.identity, since=since), 10)
+    recent = [recent_json(record) for record in commands]
     return review_json(found, recent)
 
 
@@ -166,9 +188,10 @@ async def recording(session_id: str, services: Working, _: Administrator) -> dic
 
 
 @router.get("/api/v1/audit")
-async def audit(services: Working, _: Administrator, limit: int = 100, kind: str = "") -> dict[str, Any]:
-    """The newest records, newest first."""
-    found = await services.audit.latest(max(1, min(limit, 5000)), kind=kind)
+async def audit(services: Working, _: Administrator, query: Annotated[AuditQuery, Query()]) -> dict[str, Any]:
+    """The newest records that are hits, newest first."""
+    asked = AuditSearch(**query.model_dump(exclude={"limit"}))
+    found = await services.audit.search(asked, max(1, min(query.limit, 5000)))
     return {"records": [audit_json(record) for record in found]}
 
 

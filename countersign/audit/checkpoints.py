@@ -6,6 +6,7 @@ hashes, the newer checkpoint.
 """
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,6 +43,11 @@ class Checkpoint:
         if key and origin != key.name:
             raise NoteError(f"it is of the log {origin}, not of {key.name}")
         return cls(origin, int(size), raw, note)
+
+
+def notes_in(text: str) -> list[str]:
+    """The notes of a file of them, with an empty line between them or behind each; at least one, if only to be refused."""
+    return [note.rstrip("\n") + "\n" for note in re.split(r"(?<=\n)\n+(?!\u2014)", text) if note.strip()] or [text]
 
 
 def inclusion_text(entry: bytes, index: int, proof: Sequence[bytes], checkpoint: Checkpoint) -> str:

@@ -27,12 +27,12 @@ class AuditLog(Protocol):
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Records that were committed together, as the log keeps them. ``hashes`` are those of their entries, 32 bytes each; ``edge`` is the
-    tree's behind them; ``entries`` are lines, or None where retention has removed them."""
+    tree's behind them; ``entries`` are lines, or None where retention has removed them. An export has neither time nor edge."""
 
     first_seq: int
     count: int
-    time: str
-    edge: bytes
+    time: str | None
+    edge: bytes | None
     hashes: bytes
     entries: bytes | None
 

@@ -1,6 +1,6 @@
 """Check a log record by record, without trusting whoever kept it, nor the code that wrote it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from countersign.audit.checkpoints import Checkpoint
@@ -11,6 +11,7 @@ from countersign.audit.records import record_of
 
 RETENTION = "audit.retention"
 """The kind of the records that say which bodies were removed: all up to ``up_to``."""
+RETENTION_MARK = b'"kind":"audit.retention"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +39,18 @@ def verify(
     log: LogReader,
     *,
     key: VerifierKey | None = None,
-    held: Checkpoint | None = None,
+    held: Sequence[Checkpoint] = (),
     progress: Callable[[int], None] = lambda records: None,
 ) -> Verification:
     """Go through the whole log and stop at the first thing that does not fit.
 
-    With ``key``, which has to come from elsewhere than the log, every checkpoint in it must be signed with it. ``held`` is a checkpoint
-    that the verifier kept: a log that does not begin with what it covers was cut or rewritten.
+    With ``key``, which has to come from elsewhere than the log, every checkpoint in it must be signed with it. ``held`` are checkpoints
+    that the verifier kept: a log that does not begin with what they cover was cut or rewritten.
     """
     walk = _Walk(key)
     try:
         walk.take_notes(log)
-        if held is not None:
-            walk.expect(held, "the checkpoint that you hold")
+        walk.expect(held)
         for batch in log.batches():
             walk.batch(batch)
             progress(walk.tree.size)
@@ -81,8 +81,8 @@ class _Walk:
             self._heads.append((checkpoint.size, checkpoint.root, f"the checkpoint over {checkpoint.size} records"))
         self._heads.sort(reverse=True)
 
-    def expect(self, checkpoint: Checkpoint, name: str) -> None:
-        self._heads.append((checkpoint.size, checkpoint.root, name))
+    def expect(self, held: Sequence[Checkpoint]) -> None:
+        self._heads += [(one.size, one.root, f"the checkpoint over {one.size} records that you hold") for one in held]
         self._heads.sort(reverse=True)
 
     def batch(self, batch: Batch) -> None:
@@ -98,7 +98,7 @@ class _Walk:
             self._check_entries(batch, first)
         for start in range(0, len(batch.hashes), 32):
             self._append(batch.hashes[start : start + 32])
-        if b"".join(self.tree.peaks) != batch.edge:
+        if batch.edge is not None and b"".join(self.tree.peaks) != batch.edge:
             raise _Misfit(f"of the records from {first} to {self.tree.size} one was altered: their hashes do not make the tree")
         if not self._heads:
             self.sound, self.sound_root = self.tree.size, self.tree.root
@@ -109,19 +109,25 @@ class _Walk:
             start = (seq - first) * 32
             if leaf_hash(line) != batch.hashes[start : start + 32]:
                 raise _Misfit(f"record {seq} was altered: its entry does not have its hash")
-            self._check_place(line, seq, batch.time)
+            if (
+                batch.time is None
+                or not line.endswith(b',"seq":%d,"time":"%b"}' % (seq, batch.time.encode()))
+                or RETENTION_MARK in line
+            ):
+                self._check_place(line, seq, batch.time)
         if len(lines) != batch.count:
             seq = first + min(len(lines), batch.count)
             raise _Misfit(f"record {seq} is missing" if len(lines) < batch.count else f"before record {seq} one was inserted")
 
-    def _check_place(self, line: bytes, seq: int, time: str) -> None:
+    def _check_place(self, line: bytes, seq: int, time: str | None) -> None:
+        """The same in words; and what retention says."""
         try:
             record = record_of(line)
         except ValueError as error:
             raise _Misfit(f"record {seq} was altered: it is no record") from error
         if record.seq != seq:
             raise _Misfit(f"record {record.seq} stands in the place of record {seq}: removed, reordered or inserted")
-        if record.time != time:
+        if time is not None and record.time != time:
             raise _Misfit(f"record {seq} was altered: it is of another time than the records around it")
         up_to = record.body.get("up_to")
         if record.kind == RETENTION and isinstance(up_to, int) and up_to < seq:

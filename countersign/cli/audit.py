@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +12,11 @@ from rich.progress import Progress
 
 from countersign.api.shapes import verification_json
 from countersign.audit import AuditUnavailable, Checkpoint, NoteError, VerifierKey, record_of, verify
-from countersign.audit.checkpoints import check_consistency, check_inclusion, consistency_text, inclusion_text
+from countersign.audit.checkpoints import check_consistency, check_inclusion, consistency_text, inclusion_text, notes_in
+from countersign.audit.export import OcsfWriter, csv_head, csv_row, removed_line
 from countersign.audit.merkle import consistency_proof, inclusion_proof
 from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, call, err, fail, print_json, print_table, settings
-from countersign.store import LogFile, load_log_key
+from countersign.store import ExportFile, LogFile, load_log_key
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -22,7 +24,7 @@ StoreOption = Annotated[Path | None, typer.Option("--store", help="The store's f
 KeyOption = Annotated[
     str, typer.Option("--key", help="The log's public key, or a file of it; else from the configuration's key file.")
 ]
-CheckpointOption = Annotated[Path | None, typer.Option("--checkpoint", help="A checkpoint that you kept.")]
+CheckpointOption = Annotated[Path | None, typer.Option("--checkpoint", help="Checkpoints that you kept.")]
 
 
 @app.command("verify")
@@ -30,6 +32,7 @@ def verify_log(
     config: ConfigOption = DEFAULT_CONFIG,
     store: StoreOption = None,
     key: KeyOption = "",
+    export: Annotated[Path | None, typer.Option(help="Check an export in JSON lines instead of the store.")] = None,
     checkpoint: CheckpointOption = None,
     proof: Annotated[Path | None, typer.Option(help="Check only this proof, of a record, or of growth since --checkpoint.")] = None,
     as_json: JsonOption = False,
@@ -37,12 +40,12 @@ def verify_log(
     """Check that no record was altered, removed, reordered or inserted, and every checkpoint."""
     with _in_one_sentence():
         trusted = _key(config, key, store)
-        held = Checkpoint.open(_text(checkpoint), trusted) if checkpoint else None
+        held = [Checkpoint.open(note, trusted) for note in notes_in(_text(checkpoint))] if checkpoint else []
         if proof is not None:
             _check_proof(_text(proof), held, trusted)
             return
         with _progress() as advance:
-            found = verify(_log(config, store), key=trusted, held=held, progress=advance)
+            found = verify(ExportFile(export) if export else _log(config, store), key=trusted, held=held, progress=advance)
     if as_json:
         print_json(verification_json(found))
         raise typer.Exit(0 if found.ok else 1)
@@ -74,7 +77,7 @@ def prove(
             entry = log.entry(seq)
             text = inclusion_text(entry, seq - 1, inclusion_proof(seq - 1, newest.size, log.subtree), newest)
         elif checkpoint:
-            old = Checkpoint.open(_text(checkpoint), None).size
+            old = Checkpoint.open(notes_in(_text(checkpoint))[-1], None).size
             text = consistency_text(old, consistency_proof(old, newest.size, log.subtree), newest)
         else:
             raise typer.BadParameter("a record's number, or --checkpoint")
@@ -82,10 +85,15 @@ def prove(
 
 
 @app.command("checkpoint")
-def newest_checkpoint(config: ConfigOption = DEFAULT_CONFIG, store: StoreOption = None) -> None:
+def newest_checkpoint(
+    config: ConfigOption = DEFAULT_CONFIG,
+    store: StoreOption = None,
+    every: Annotated[bool, typer.Option("--all", help="All of them, oldest first, as an export is checked with.")] = False,
+) -> None:
     """Print the newest checkpoint: keep it where the owner of the store cannot change it."""
     with _in_one_sentence():
-        sys.stdout.write(_newest(_log(config, store)).note)
+        log = _log(config, store)
+        sys.stdout.write("\n".join(log.notes()) if every else _newest(log).note)
 
 
 @app.command("key")
@@ -102,16 +110,79 @@ def public_key(config: ConfigOption = DEFAULT_CONFIG) -> None:
 def search(
     config: ConfigOption = DEFAULT_CONFIG,
     kind: Annotated[str, typer.Option(help="Only this kind, such as command or review.decision.")] = "",
+    identity: Annotated[str, typer.Option(help="Who acted, for whom, or who decided.")] = "",
+    target: Annotated[str, typer.Option(help="On this target.")] = "",
+    rule: Annotated[str, typer.Option(help="By this rule.")] = "",
+    effect: Annotated[str, typer.Option(help="Commands with this effect, such as write.")] = "",
+    table: Annotated[str, typer.Option(help="Commands that read or write it, with its schema or without.")] = "",
+    text: Annotated[str, typer.Option(help="Commands with this in their text, in any case of its letters.")] = "",
+    about: Annotated[str, typer.Option(help="Of this command, session, review or key, by its whole id.")] = "",
+    since: Annotated[str, typer.Option(help="From then on, UTC: the beginning of a time such as 2026-11-24T09.")] = "",
+    until: Annotated[str, typer.Option(help="Until then, in the same way.")] = "",
     limit: Annotated[int, typer.Option(help="How many at most.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """The newest records, newest first."""
-    found = call(config, lambda client: client.get("audit", kind=kind, limit=limit))["records"]
+    """The newest records that are all of this, newest first."""
+    asked = {
+        "kind": kind,
+        "identity": identity,
+        "target": target,
+        "rule": rule,
+        "effect": effect,
+        "table": table,
+        "text": text,
+        "about": about,
+        "since": since,
+        "until": until,
+    }
+    found = call(config, lambda client: client.get("audit", limit=limit, **asked))["records"]
     if as_json:
         print_json(found)
         return
     rows = [[record["seq"], record["time"], record["kind"], record["body"]] for record in found]
     print_table(["seq", "time", "kind", "body"], rows, "no records")
+
+
+class Form(StrEnum):
+    """A form of an export."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    OCSF = "ocsf"
+
+
+@app.command("export")
+def export(
+    config: ConfigOption = DEFAULT_CONFIG,
+    store: StoreOption = None,
+    form: Annotated[
+        Form, typer.Option("--format", help="jsonl can be verified; csv; ocsf: events of OCSF 1.1, a line each.")
+    ] = Form.JSONL,
+    after: Annotated[int, typer.Option(help="Only records behind this number.")] = 0,
+) -> None:
+    """Print the whole log in a form that others read, from the oldest record on."""
+    write = sys.stdout.buffer.write
+    with _in_one_sentence():
+        for line in _exported(_log(config, store), form, after):
+            write(line)
+        sys.stdout.buffer.flush()
+
+
+def _exported(log: LogFile, form: Form, after: int) -> Iterator[bytes]:
+    ocsf = OcsfWriter()
+    if form is Form.CSV:
+        yield csv_head().encode()
+    for batch in log.batches(after=after):
+        lines = batch.lines
+        for index in range(max(0, after + 1 - batch.first_seq), batch.count):
+            if batch.entries is None:
+                if form is Form.JSONL:
+                    yield removed_line(batch.first_seq + index, batch.hashes[index * 32 : index * 32 + 32]) + b"\n"
+            elif form is Form.JSONL:
+                yield lines[index] + b"\n"
+            else:
+                record = record_of(lines[index])
+                yield csv_row(record).encode() if form is Form.CSV else ocsf.event(record) + b"\n"
 
 
 @contextmanager
@@ -153,12 +224,12 @@ def _newest(log: LogFile) -> Checkpoint:
     return Checkpoint.open(notes[-1], None)
 
 
-def _check_proof(text: str, held: Checkpoint | None, key: VerifierKey | None) -> None:
+def _check_proof(text: str, held: list[Checkpoint], key: VerifierKey | None) -> None:
     if key is None:
         raise NoteError("a proof is checked with the log's public key: give --key")
-    if held is not None:
-        grown = check_consistency(text, held, key)
-        typer.echo(f"proved: the log of {grown.size} records begins with the {held.size} that you hold a checkpoint of")
+    if held:
+        grown = check_consistency(text, held[-1], key)
+        typer.echo(f"proved: the log of {grown.size} records begins with the {held[-1].size} that you hold a checkpoint of")
         return
     entry, checkpoint = check_inclusion(text, key)
     record = record_of(entry)

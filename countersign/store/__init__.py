@@ -4,7 +4,7 @@ It implements the contracts of ``audit``, ``reviews``, ``identity`` and ``record
 are one transaction, so that neither is ever there without the other.
 """
 
-from countersign.store.audit import LogFile, StoredAuditLog, StoredCheckpoints
+from countersign.store.audit import ExportFile, LogFile, StoredAuditLog, StoredCheckpoints
 from countersign.store.database import Database, StoreError
 from countersign.store.keys import StoredKeys
 from countersign.store.log_key import load_log_key
@@ -13,6 +13,7 @@ from countersign.store.sessions import StoredSessions
 
 __all__ = [
     "Database",
+    "ExportFile",
     "LogFile",
     "StoreError",
     "StoredAuditLog",

@@ -3,12 +3,16 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 from sqlalchemy import Connection, Row, select
 
 from countersign._core import tree_extend, tree_root
 from countersign.audit import Batch, Checkpoint, Encoded, LogKey, NoteError, encode, record_of
+from countersign.audit.export import removed_hash
+from countersign.audit.merkle import leaf_hash
+from countersign.audit.search import Query
 from countersign.model import AuditEvent, AuditRecord
 from countersign.model.clock import Clock, to_text
 from countersign.store import schema
@@ -52,9 +56,9 @@ class StoredAuditLog:
         query = select(table.c.note).order_by(table.c.size)
         yield from self._database.read_now(lambda connection: connection.execute(query).scalars().all())
 
-    async def latest(self, limit: int, *, kind: str = "") -> list[AuditRecord]:
-        """The newest records, newest first."""
-        return await self._database.read(lambda connection: _latest(connection, limit, kind))
+    async def search(self, query: Query, limit: int) -> list[AuditRecord]:
+        """The newest hits, newest first. What costs is passing over the rows that hold none."""
+        return await self._database.read(lambda connection: _search(connection, query, limit))
 
 
 class StoredCheckpoints:
@@ -181,17 +185,29 @@ def _page(connection: Connection, after: int, limit: int = PAGE) -> list[Batch]:
     return [_batch(row) for row in connection.execute(query.order_by(table.c.first_seq).limit(limit))]
 
 
-def _latest(connection: Connection, limit: int, kind: str) -> list[AuditRecord]:
+def _search(connection: Connection, query: Query, limit: int) -> list[AuditRecord]:
     table = schema.audit_batches
+    rows = select(table).where(table.c.entries.is_not(None)).order_by(table.c.first_seq.desc())
+    if query.since:
+        rows = rows.where(table.c.time >= query.since)
+    if query.until:
+        rows = rows.where(table.c.time < query.until + "~")  # which sorts behind all that a time may hold
     found: list[AuditRecord] = []
-    for row in connection.execute(select(table).order_by(table.c.first_seq.desc())):
-        for line in reversed(_batch(row).lines):
-            record = record_of(line)
-            if not kind or record.kind == kind:
-                found.append(record)
-            if len(found) == limit:
-                return found
+    with connection.execute(rows.execution_options(yield_per=PAGE)) as result:
+        for row in result:
+            found += _hits(row.entries, query, limit - len(found))
+            if len(found) >= limit:
+                break
     return found
+
+
+def _hits(entries: bytes, query: Query, limit: int) -> list[AuditRecord]:
+    """The last hits of a row, the last one first."""
+    if not query.may_hold(entries):
+        return []
+    lines = (line for line in reversed(entries.split(b"\n")) if query.may_hold(line))
+    hits = (record for record in map(record_of, lines) if query.is_hit(record))
+    return list(islice(hits, limit))
 
 
 def _batch(row: Row[tuple[object, ...]]) -> Batch:
@@ -212,3 +228,22 @@ def _root_at(connection: Connection, size: int) -> bytes | None:
     if row is None or row.first_seq + row.count - 1 != size:
         return None
     return tree_root(size, row.edge)
+
+
+class ExportFile:
+    """An export in JSON lines, read by whoever checks it. It has no hashes of its own: checkpoints kept beside it say what is true.
+    Implements ``audit.LogReader``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def batches(self, *, after: int = 0) -> Iterator[Batch]:
+        """See ``LogReader``; ``after`` is 0. Raises ``OSError``."""
+        with self._path.open("rb") as file:
+            for seq, line in enumerate((line.rstrip(b"\n") for line in file), 1):
+                removed = removed_hash(line)
+                yield Batch(seq, 1, None, None, removed or leaf_hash(line), None if removed else line)
+
+    def notes(self) -> Iterator[str]:
+        """None: they are given to whoever checks."""
+        return iter(())

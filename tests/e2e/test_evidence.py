@@ -1,6 +1,7 @@
 """The audit log as an auditor has it: files, a public key, a checkpoint kept elsewhere."""
 
 import base64
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -88,3 +89,42 @@ def test_a_store_of_the_older_layout_is_refused_in_words(make_gateway):
     failed = gateway.cli("serve", ok=False)
     assert failed.returncode == 1
     assert "it was made by another version of Countersign" in failed.stderr
+
+
+def test_an_export_is_the_log_and_is_checked_with_the_checkpoints_alone(stopped, tmp_path):
+    checkpoints = keep(stopped, "all.checkpoints", "checkpoint", "--all")
+    export = keep(stopped, "log.jsonl", "export")
+    words = ("audit", "verify", "--export", str(export), "--checkpoint", str(checkpoints))
+    found = stopped.json(*words)
+    lines = export.read_text().splitlines()
+    assert found["ok"] and found["records"] == found["signed"] == len(lines)
+    kinds = [json.loads(line)["kind"] for line in lines]
+    assert kinds.count("command") == 5
+    at = kinds.index("command")
+    for change in ("alter", "remove", "exchange", "cut"):
+        changed = list(lines)
+        if change == "alter":
+            changed[at] = changed[at].replace("SELECT", "DELETE")
+        elif change == "remove":
+            del changed[at]
+        elif change == "exchange":
+            changed[at], changed[at + 1] = changed[at + 1], changed[at]
+        else:
+            del changed[-3:]
+        export.write_text("".join(line + "\n" for line in changed))
+        assert stopped.cli(*words, ok=False).returncode == 1
+
+
+def test_the_log_is_searched_while_the_gateway_runs_and_exported_as_csv_and_ocsf(make_gateway):
+    gateway = make_gateway()
+    with gateway.connect() as connection:
+        connection.execute("SELECT count(*) FROM orders")
+        connection.execute("SELECT 'needle'")
+    found = gateway.json("audit", "search", "--table", "orders", "--identity", "crew", "--effect", "read")
+    assert [record["body"]["command"]["text"] for record in found] == ["SELECT count(*) FROM orders"]
+    assert len(gateway.json("audit", "search", "--text", "NEEDLE")) == 1
+    about = found[0]["body"]["command_id"]
+    assert [record["kind"] for record in gateway.json("audit", "search", "--about", about)] == ["command.finished", "command"]
+    events = [json.loads(line) for line in gateway.cli("audit", "export", "--format", "ocsf").stdout.splitlines()]
+    assert "SELECT 'needle'" in [event["query_info"]["query_string"] for event in events if event["class_uid"] == 6005]
+    assert gateway.cli("audit", "export", "--format", "csv").stdout.count("needle") >= 1

@@ -86,7 +86,7 @@ def test_a_log_written_anew_and_signed_with_another_key_is_found_by_the_key():
 
 def test_a_log_written_anew_without_checkpoints_is_found_by_one_that_was_kept():
     held = Checkpoint.open(Log().signed[-1], KEY.verifier)
-    assert "does not fit the checkpoint that you hold" in verify(Log(salt="forged", signed=()), held=held).problem
+    assert "does not fit the checkpoint over 10 records that you hold" in verify(Log(salt="forged", signed=()), held=[held]).problem
 
 
 @pytest.mark.parametrize("held", [True, False])
@@ -96,8 +96,8 @@ def test_a_log_that_was_cut_off_is_found_by_a_checkpoint_wherever_it_is(held):
     del log.kept[2:]
     if held:
         log.signed.clear()
-    problem = verify(log, key=KEY.verifier, held=checkpoint if held else None).problem
-    assert problem.startswith("the log ends with record 4, but the checkpoint ")
+    problem = verify(log, key=KEY.verifier, held=[checkpoint] if held else []).problem
+    assert problem.startswith("the log ends with record 4, but the checkpoint over 10 records ")
     assert problem.endswith("covers 10: it was cut off")
 
 

@@ -183,7 +183,7 @@ MANIPULATIONS = [
 
 def test_the_store_that_is_manipulated_below_verifies(sound):
     path, held = sound
-    found = verify(LogFile(path), key=KEY.verifier, held=held)
+    found = verify(LogFile(path), key=KEY.verifier, held=[held])
     assert (found.ok, found.records, found.signed) == (True, 65, 65), found.problem
 
 
@@ -196,6 +196,6 @@ def test_every_manipulation_of_the_file_is_found(sound, tmp_path, manipulate):
         shutil.copy(path, changed)
         with closing(sqlite3.connect(changed, isolation_level=None)) as store:
             manipulate(store, chance)
-        found = verify(LogFile(changed), key=KEY.verifier, held=held)
+        found = verify(LogFile(changed), key=KEY.verifier, held=[held])
         assert not found.ok, f"round {number} of {manipulate.__name__} was not found"
         assert "record" in found.problem or "checkpoint" in found.problem
