@@ -19,6 +19,7 @@ from countersign.model import AuditEvent
 from countersign.protocols.postgres.masking import TargetMasks
 from countersign.protocols.postgres.session import Lanes, PostgresListener
 from countersign.protocols.postgres.session.listener import Services as SessionServices
+from countersign.protocols.postgres.session.memory import LongMessages, room_of_this_machine
 from countersign.reviews.service import ReviewService
 from countersign.store import (
     Database,
@@ -150,6 +151,7 @@ class Gateway:
             new_id=new_id,
             review_url=lambda review_id: f"{self.console_url}/#/reviews/{review_id}",
             lanes=lanes,
+            long_messages=LongMessages(room_of_this_machine()),
         )
         for settings in self.config.targets:
             masks = TargetMasks(self.config.policy.masking_for(settings.target.name), hash_key)

@@ -25,6 +25,7 @@ from countersign.model import (
     Session,
     Verdict,
 )
+from countersign.model.command import SHOWN_CHARACTERS
 from countersign.model.permit import _MINT
 from countersign.policy import Policy
 from countersign.reviews.errors import ReviewConflict
@@ -35,6 +36,8 @@ log = structlog.get_logger(__name__)
 UNMASKING = "built-in: unmasking"
 """The rule by which a command is held that asks for real values and that no rule of the policy holds."""
 
+TOO_LONG = f"this needs a review, and no reviewer could see all of it: {SHOWN_CHARACTERS:,} characters at most are kept"
+"""What is shown in part could say anything in the rest (I10)."""
 REMINDER_S = 15.0
 """How often a waiting client is told that its command is still held."""
 
@@ -165,6 +168,9 @@ class Gate:
     async def _admit(self, session: Session, command: Command, hold: Hold, command_id: str) -> Permit | Denial:
         digest = digest_of(session, command)
         verdict = self._verdict(session, command)
+        if verdict.action is Action.REVIEW and command.is_cut:
+            message = f"{TOO_LONG} ({verdict.message})" if verdict.message else TOO_LONG
+            verdict = replace(verdict, action=Action.DENY, message=message)
         event = _command_event(session, command, verdict, command_id, digest)
         match verdict.action:
             case Action.ALLOW:

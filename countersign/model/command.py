@@ -3,8 +3,11 @@
 import hashlib
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+SHOWN_CHARACTERS = 1 << 20
+"""How much of a command's text is kept for people: in the audit log, in recordings, in reviews."""
 
 
 class Effect(StrEnum):
@@ -54,17 +57,18 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A bound parameter: exact bytes on the wire (``None`` is NULL) and how to show it to a reviewer."""
+    """A bound parameter: exact bytes on the wire (``None`` is NULL) and how to show it to a reviewer. ``is_cut``: not all of it is shown."""
 
     raw: bytes | None
     binary: bool
     type_oid: int
     shown: str
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command as judged: ``raw`` is exactly what will be forwarded, ``text`` is how it reads."""
+    """A command as judged: ``raw`` is exactly what will be forwarded, behind ``ahead``, which went ahead of it; ``text`` is how it reads."""
 
     protocol: str
     raw: bytes
@@ -75,6 +79,23 @@ class Command:
     attributes: Mapping[str, object] = field(default_factory=dict)
     asks_unmasked: bool = False
     """It asks for the real values of what is masked in its answer: that is for a reviewer to grant, whatever the policy says."""
+    ahead: bytes = b""
+
+    @property
+    def shown_text(self) -> str:
+        """The text as it is kept for people: cut with a mark where it is very long (I10)."""
+        if len(self.text) <= SHOWN_CHARACTERS:
+            return self.text
+        return cut_mark(self.text[:SHOWN_CHARACTERS], SHOWN_CHARACTERS, len(self.text), "characters")
+
+    @property
+    def is_cut(self) -> bool:
+        """True where people are not shown all of it."""
+        return len(self.text) > SHOWN_CHARACTERS or any(parameter.is_cut for parameter in self.parameters)
+
+    def outline(self) -> "Command":
+        """The same without what may make it long, for whoever follows what becomes of it."""
+        return replace(self, raw=b"", ahead=b"", text=self.shown_text, parameters=())
 
     @property
     def is_plain_read(self) -> bool:
@@ -94,8 +115,15 @@ class Command:
 
         for text in (self.protocol, session_id, identity, target, database):
             add(text.encode())
-        add(self.raw)
+        hashed.update(struct.pack(">Q", len(self.ahead) + len(self.raw)))
+        hashed.update(self.ahead)  # both are what is forwarded, and count as one
+        hashed.update(self.raw)
         for parameter in self.parameters:
             add(struct.pack(">?II?", parameter.binary, parameter.type_oid, 0, parameter.raw is None))
             add(parameter.raw or b"")
         return hashed.hexdigest()
+
+
+def cut_mark(shown: str, kept: int, whole: int, what: str) -> str:
+    """The beginning of a text with the mark that says how much of it is left out."""
+    return f"{shown}… (cut here: {kept:,} of {whole:,} {what} are shown)"

@@ -13,6 +13,8 @@ from countersign.protocols.tls import TlsChannel
 
 PROBE_S = 1.0
 CLOSE_S = 2.0
+PIECE_BYTES = 1 << 18
+"""From this length on bytes are written and encrypted by themselves."""
 KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
 """Seconds of silence, seconds between probes, and how many of those may stay unanswered: a dead peer is noticed within two minutes.
 (TCP_USER_TIMEOUT is left alone: it would also end connections whose peer lives and does not read for a while.)"""
@@ -43,8 +45,13 @@ class Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._tls: TlsChannel | None = None
         self._ended = False
+        self._is_finished = False
+        """Nothing more will arrive."""
         self.gone: asyncio.Future[None] = loop.create_future()
-        """Ends when the peer has closed its side or the connection broke."""
+        """Ends when the peer has closed its side or the connection broke. Bytes that it sent before may still wait, and a peer that has
+        closed its sending side only still reads."""
+        self.lost: asyncio.Future[None] = loop.create_future()
+        """Ends when the connection is no more: nothing can be sent either."""
         self.on_connected: Callable[[], None] | None = None
         """Called once, when a listener's connection is made."""
         self.intercept: Callable[[bytes], bool] | None = None
@@ -73,11 +80,14 @@ class Wire(asyncio.Protocol):
             self._pause()
 
     def eof_received(self) -> bool:
-        self._leave()
-        return False
+        self._finish()
+        return True  # the other direction stays open until ``close``
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._leave()
+        if not self.lost.done():
+            self.lost.set_result(None)
+        self._writable.set()
+        self._finish()
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -130,7 +140,7 @@ class Wire(asyncio.Protocol):
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._size = 0
-        if self._paused and not self.gone.done():
+        if self._paused and not self._is_finished:
             self._paused = False
             self._open_transport().resume_reading()
         return data
@@ -158,15 +168,9 @@ class Wire(asyncio.Protocol):
         """Hand over what is queued now."""
         if not self._outgoing:
             return
-        data = self._outgoing[0] if len(self._outgoing) == 1 else b"".join(self._outgoing)
+        for data in _joined(self._outgoing):
+            self._write(data) if self._tls is None else self._encrypt(self._tls, data)
         self._outgoing.clear()
-        if self._tls is not None:
-            try:
-                self._tls.encrypt(data)
-            except ssl.SSLError:  # broken off already
-                self._leave()
-            data = self._tls.outgoing()
-        self._write(data)
 
     def lend(self) -> int | None:
         """A descriptor of the socket's own for somebody else to read and write by, while this wire rests until ``take_back``. None where
@@ -195,12 +199,11 @@ class Wire(asyncio.Protocol):
             self._pause()
 
     async def drain(self) -> None:
-        """Wait while the peer is slow. Raises ``WireClosed`` where it is gone."""
+        """Wait while the peer is slow. Raises ``WireClosed`` where the connection is lost."""
         self.flush()
-        while not self._writable.is_set() and not self.gone.done():
-            await self._writable.wait()
-        if self.gone.done():
-            raise WireClosed("the peer closed the connection")
+        await self._writable.wait()
+        if self.lost.done():
+            raise WireClosed("the connection is lost")
 
     async def start_tls(
         self,
@@ -245,24 +248,36 @@ class Wire(asyncio.Protocol):
         """Send what is queued, then close; give a peer that does not read two seconds.
 
         Only the sending side is closed at first: what the peer has still on its way would otherwise make its system drop our last words.
+        A peer that has closed its own side gets what is queued all the same.
         """
         if self._transport is None:
             return
         self.flush()
-        if self._tls is not None and not self.gone.done():
+        self._ignore_arrivals()
+        if self._tls is not None and not self.lost.done():
             self._tls.end()
             self._write(self._tls.outgoing())
         if not self._transport.is_closing() and not self._ended:
             self._transport.write_eof()
         self._ended = True
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self.gone), CLOSE_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await asyncio.shield(self.gone)
+                self._transport.close()
+                await asyncio.shield(self.lost)
         self._transport.abort()
 
     # -- within
+    def _ignore_arrivals(self) -> None:
+        self._chunks.clear()
+        self.intercept = lambda _: True
+        if self._paused and not self._is_finished:
+            self._paused = False
+            self._open_transport().resume_reading()
+
     async def _something(self) -> None:
         while not self._chunks:
-            if self.gone.done():
+            if self._is_finished:
                 raise WireClosed("the peer closed the connection")
             self._arrived.clear()
             await self._arrived.wait()
@@ -280,18 +295,30 @@ class Wire(asyncio.Protocol):
         if plain:
             self._deliver(plain)
         if channel.has_ended:
-            self._leave()
+            self._finish()
 
     def _open_transport(self) -> asyncio.Transport:
         if self._transport is None:
             raise WireClosed("not connected")
         return self._transport
 
+    def _encrypt(self, channel: TlsChannel, data: bytes) -> None:
+        for start in range(0, len(data), PIECE_BYTES):
+            try:
+                channel.encrypt(data[start : start + PIECE_BYTES])
+            except ssl.SSLError:  # broken off already
+                self._finish()
+                return
+            self._write(channel.outgoing())
+
+    def _finish(self) -> None:
+        self._is_finished = True
+        self._leave()
+        self._arrived.set()
+
     def _leave(self) -> None:
         if not self.gone.done():
             self.gone.set_result(None)
-        self._arrived.set()
-        self._writable.set()
 
     def _pause(self) -> None:
         self._paused = True
@@ -308,6 +335,13 @@ class Wire(asyncio.Protocol):
             self._leave()
         else:
             asyncio.get_running_loop().call_later(PROBE_S, self._probe)
+
+
+def _joined(pieces: list[bytes]) -> list[bytes]:
+    """Pieces to be written one behind the other: small ones joined, for each write costs, and long ones as they are, for so does a copy."""
+    if len(pieces) == 1 or max(map(len, pieces)) < PIECE_BYTES:
+        return [pieces[0] if len(pieces) == 1 else b"".join(pieces)]
+    return pieces.copy()
 
 
 def _told(error: ssl.SSLError) -> str:

@@ -197,10 +197,10 @@ class ReviewService:
 
 
 def command_json(command: Command) -> dict[str, object]:
-    """The stored form of a command: what a reviewer is shown, and no more."""
+    """The stored form of a command: what a reviewer is shown, and no more. What is very long is cut with a mark."""
     return {
         "protocol": command.protocol,
-        "text": command.text,
+        "text": command.shown_text,
         "effects": sorted(command.effects),
         "statements": [
             {
@@ -218,7 +218,7 @@ def command_json(command: Command) -> dict[str, object]:
         "parameters": parameters_json(command),
         "attributes": dict(command.attributes),
         "asks_unmasked": command.asks_unmasked,
-    }
+    } | ({"cut": True} if command.is_cut else {})
 
 
 def parameters_json(command: Command) -> list[dict[str, object]]:

@@ -1,6 +1,8 @@
-"""Certificates for servers and clients, made on the spot."""
+"""Certificates for servers and clients, made on the spot, and servers that are started again."""
 
 import datetime
+import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from countersign.demo.database import DemoDatabase
 
 SHA256 = hashes.SHA256()
 DAY = datetime.timedelta(days=1)
@@ -98,3 +102,19 @@ def authority(make_authority: Callable[[], Authority]) -> Authority:
 def localhost(authority: Authority) -> tuple[Path, Path]:
     """A certificate for localhost, and its key."""
     return authority.certificate("localhost", alternatives=[x509.DNSName("localhost")])
+
+
+def _restart(server: DemoDatabase, how: signal.Signals = signal.SIGINT) -> None:
+    """Stop the server (SIGINT: at once, but orderly; SIGQUIT: as in a crash) and start it again on the same data."""
+    server._process.send_signal(how)
+    server._process.wait(30)
+    with (server.folder / "log").open("ab") as log:
+        server._process = subprocess.Popen(
+            server._process.args, cwd=server.folder, stdout=log, stderr=log, start_new_session=True, **server._as
+        )
+    server._wait()
+
+
+@pytest.fixture(scope="session")
+def restart() -> Callable[..., None]:
+    return _restart

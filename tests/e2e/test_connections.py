@@ -3,7 +3,6 @@
 import concurrent.futures
 import signal
 import socket
-import subprocess
 from pathlib import Path
 
 import psycopg
@@ -12,17 +11,6 @@ import pytest
 from countersign.demo.database import DemoDatabase
 
 NO_RULES = "rules: []\n"
-
-
-def restart(server: DemoDatabase, how: signal.Signals = signal.SIGINT) -> None:
-    """Stop the server (SIGINT: at once, but orderly; SIGQUIT: as in a crash) and start it again on the same data."""
-    server._process.send_signal(how)
-    server._process.wait(30)
-    with (server.folder / "log").open("ab") as log:
-        server._process = subprocess.Popen(
-            server._process.args, cwd=server.folder, stdout=log, stderr=log, start_new_session=True, **server._as
-        )
-    server._wait()
 
 
 def sockets_of(gateway) -> int:
@@ -88,7 +76,7 @@ def test_strangers_are_bounded_and_told_so(make_gateway, eventually):
 
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, {"57P01"}), (signal.SIGQUIT, {"57P02", "57P01", "08006"})])
-def test_a_target_that_restarts_ends_its_sessions_and_takes_new_ones(make_gateway, eventually, how, code):
+def test_a_target_that_restarts_ends_its_sessions_and_takes_new_ones(make_gateway, eventually, restart, how, code):
     with DemoDatabase() as server:
         gateway = make_gateway(upstream_port=server.port, password=server.password, policy=NO_RULES)
         connections = [gateway.connect() for _ in range(3)]
@@ -107,7 +95,7 @@ def test_a_target_that_restarts_ends_its_sessions_and_takes_new_ones(make_gatewa
         assert not [line for line in gateway.log if "session_crashed" in line]
 
 
-def test_a_command_held_for_a_target_that_dies_is_cancelled(make_gateway, in_background, eventually):
+def test_a_command_held_for_a_target_that_dies_is_cancelled(make_gateway, in_background, eventually, restart):
     with DemoDatabase() as server:
         gateway = make_gateway(upstream_port=server.port, password=server.password, policy=NO_RULES)
         with gateway.connect() as connection:

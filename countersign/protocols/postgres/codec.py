@@ -212,6 +212,8 @@ class Entry:
     portal: Portal | None = None
     running: Running | None = None
     denial: Denial | None = None
+    code: str = ""
+    """The SQLSTATE of a refusal that is not about what was asked."""
     statement_index: int = 0
     is_simple: bool = False
     closes: bytes = b""

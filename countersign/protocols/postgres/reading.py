@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from countersign.model import Command, Effect, Parameter, Statement
+from countersign.model.command import SHOWN_CHARACTERS, cut_mark
 from countersign.protocols.postgres.codec import Prepared
 from countersign.protocols.postgres.errors import ProtocolViolation
 from countersign.protocols.postgres.inspector import SCHEMA_STAYS, Finding, Reading, inspect_sql
@@ -39,6 +40,10 @@ LARGE_OBJECT_CALLS = {
     3172: "lo_truncate64",
 }
 """Built-in functions that client libraries call by OID (``pg_proc.dat``)."""
+
+SHOWN_BYTES = SHOWN_CHARACTERS
+LEAST_SHOWN_BYTES = 128
+"""How much of the parameters of one command is kept for people, all together, and of each at least."""
 
 PATH_SETTINGS = frozenset({"search_path", "role", "session_authorization", ANY_SETTING})
 
@@ -74,7 +79,7 @@ def bind_command(
 
     To read a parameter of a type that the Parse declares may run what the type is checked by.
     """
-    command = _command(prepared.raw + raw, prepared.sql, bound(prepared, formats, values), grammar_agrees, lookup, schema)
+    command = _command(raw, prepared.sql, bound(prepared, formats, values), grammar_agrees, lookup, schema, ahead=prepared.raw)
     command = _asking(command, prepared.sql)
     problems = [why for oid in prepared.parameter_types if (why := _declared_problem(oid, schema))]
     if not problems:
@@ -85,7 +90,8 @@ def bind_command(
 
 
 def _asking(command: Command, sql: bytes) -> Command:
-    if not UNMASK.search(sql.decode("utf-8", "replace")):
+    # What is too long to be read is never held, and so it stays masked.
+    if len(sql) > SHOWN_BYTES or not UNMASK.search(sql.decode("utf-8", "replace")):
         return command
     (first, *others) = command.statements or (Statement("SELECT", frozenset()),)
     first = replace(first, summary=f"shows the real values of what is masked: {first.summary}")
@@ -107,9 +113,17 @@ def bound(prepared: Prepared, formats: list[int], values: list[bytes | None]) ->
     """The parameters of a Bind as a reviewer sees them. Raises ``ProtocolViolation``."""
     if len(formats) > 1 and len(formats) != len(values):
         raise ProtocolViolation("a Bind with another number of parameter formats than parameters")
+    room = _room_of_each(values)
     return tuple(
-        _parameter(value, _format_of(formats, index) == 1, _type_of(prepared, index)) for index, value in enumerate(values)
+        _parameter(value, _format_of(formats, index) == 1, _type_of(prepared, index), room) for index, value in enumerate(values)
     )
+
+
+def _room_of_each(values: list[bytes | None]) -> int:
+    """How many bytes of each value are shown: all, or an equal share for each where they are too many together."""
+    if sum(len(value) for value in values if value is not None) <= SHOWN_BYTES:
+        return SHOWN_BYTES
+    return max(SHOWN_BYTES // len(values), LEAST_SHOWN_BYTES)
 
 
 def call_command(raw: bytes, oid: int, formats: list[int], values: list[bytes | None]) -> Command:
@@ -133,7 +147,7 @@ def analysis_command(raw: bytes, sql: bytes, why: str) -> Command:
 def doubted(command: Command, name: str) -> Command:
     """The same command, unknown because its statement may have been prepared anew by something that was not understood."""
     why = f"the prepared statement {name!r} may be another since a command ran that was not understood"
-    return _unknown(command.raw, command.text, command.parameters, why)
+    return _unknown(command.raw, command.text, command.parameters, why, command.ahead)
 
 
 def _command(
@@ -143,22 +157,31 @@ def _command(
     grammar_agrees: bool,
     lookup: Lookup,
     schema: Schema | None,
+    ahead: bytes = b"",
 ) -> Command:
     try:
         text = sql.decode("utf-8")
     except UnicodeDecodeError:
-        return _unknown(raw, sql.decode("utf-8", "backslashreplace"), parameters, "the text is not valid UTF-8")
+        shown = sql.decode("utf-8", "backslashreplace") if len(sql) <= SHOWN_BYTES else sql.decode("latin-1")  # a quarter as long
+        return _unknown(raw, shown, parameters, "the text is not valid UTF-8", ahead)
     if not grammar_agrees:
         why = "client_encoding or standard_conforming_strings make the server read text in another way"
-        return _unknown(raw, text, parameters, why)
+        return _unknown(raw, text, parameters, why, ahead)
     reading = inspect_sql(text, schema)
     if any(statement.kind == "EXECUTE" for statement in reading.statements):
-        return _resolved(raw, text, parameters, reading, lookup, schema)
-    return Command(PROTOCOL, raw, text, reading.effects, reading.statements, parameters, _attributes(reading))
+        return _resolved(raw, text, parameters, reading, lookup, schema, ahead)
+    attributes = _attributes(reading)
+    return Command(PROTOCOL, raw, text, reading.effects, reading.statements, parameters, attributes, ahead=ahead)
 
 
 def _resolved(
-    raw: bytes, text: str, parameters: tuple[Parameter, ...], reading: Reading, lookup: Lookup, schema: Schema | None
+    raw: bytes,
+    text: str,
+    parameters: tuple[Parameter, ...],
+    reading: Reading,
+    lookup: Lookup,
+    schema: Schema | None,
+    ahead: bytes,
 ) -> Command:
     """SQL's EXECUTE is what its prepared statement is, if that is known and no statement ahead of it can prepare another."""
     statements, used = reading.statements, uses(text, schema)
@@ -174,7 +197,7 @@ def _resolved(
         shown.extend(f"-- {line}" for line in lines)
     statements = tuple(resolved) if known else statements
     effects = frozenset().union(*(statement.effects for statement in statements))
-    return Command(PROTOCOL, raw, "\n".join(shown), effects, statements, parameters, _attributes(reading))
+    return Command(PROTOCOL, raw, "\n".join(shown), effects, statements, parameters, _attributes(reading), ahead=ahead)
 
 
 def _executed(use: Use, prepared: Prepared, schema: Schema | None) -> Statement:
@@ -192,10 +215,10 @@ def _attributes(reading: Reading) -> dict[str, object]:
     return {"catalog_asked": reading.catalog_asked}
 
 
-def _unknown(raw: bytes, text: str, parameters: tuple[Parameter, ...], why: str) -> Command:
+def _unknown(raw: bytes, text: str, parameters: tuple[Parameter, ...], why: str, ahead: bytes) -> Command:
     effects = frozenset({Effect.UNKNOWN})
     statement = Statement("unparsed", effects, summary="cannot be read", reasons=(why,))
-    return Command(PROTOCOL, raw, text, effects, (statement,), parameters, {"catalog_asked": False})
+    return Command(PROTOCOL, raw, text, effects, (statement,), parameters, {"catalog_asked": False}, ahead=ahead)
 
 
 def _format_of(formats: list[int], index: int) -> int:
@@ -209,8 +232,21 @@ def _type_of(prepared: Prepared, index: int) -> int:
     return prepared.parameter_types[index] if index < len(prepared.parameter_types) else 0
 
 
-def _parameter(value: bytes | None, binary: bool, type_oid: int) -> Parameter:
-    return Parameter(value, binary, type_oid, "NULL" if value is None else _show(value, binary, type_oid))
+def _parameter(value: bytes | None, binary: bool, type_oid: int, room: int) -> Parameter:
+    if value is None:
+        return Parameter(value, binary, type_oid, "NULL")
+    if len(value) <= room:
+        return Parameter(value, binary, type_oid, _show(value, binary, type_oid))
+    shown = _show(_beginning(value, room), binary, type_oid)
+    return Parameter(value, binary, type_oid, cut_mark(shown, room, len(value), "bytes"), is_cut=True)
+
+
+def _beginning(value: bytes, room: int) -> bytes:
+    """So many bytes at most, and of UTF-8 no part of a character."""
+    end = room
+    while end > room - 4 and value[end] & 0xC0 == 0x80:
+        end -= 1
+    return value[:end]
 
 
 def _show(value: bytes, binary: bool, type_oid: int) -> str:

@@ -77,9 +77,26 @@ impl Frames {
         self.start = self.start.saturating_add(count).min(self.buffer.len());
     }
 
-    /// Take `count` pending bytes.
+    /// Take `count` pending bytes. Many are moved out with their memory instead of copied, so that a long message is held once and leaves
+    /// nothing behind.
     pub fn take(&mut self, count: usize) -> Vec<u8> {
-        self.pass(count).to_vec()
+        if count < STREAMED {
+            return self.pass(count).to_vec();
+        }
+        let end = self.start.saturating_add(count).min(self.buffer.len());
+        let rest = self.buffer.split_off(end);
+        let mut taken = std::mem::replace(&mut self.buffer, rest);
+        taken.drain(..self.start);
+        self.start = 0;
+        taken
+    }
+
+    /// Forget all pending bytes; return how many there were.
+    pub fn discard(&mut self) -> usize {
+        let count = self.pending().len();
+        self.buffer = Vec::new();
+        self.start = 0;
+        count
     }
 
     /// The same, left where they are until more is fed.
@@ -94,11 +111,18 @@ impl Frames {
 /// Client messages after start-up (manual, "Message Formats", those marked F).
 const FRONTEND: &[u8] = b"QPBDECSHFXdcfp";
 
+/// Those that may be long; of the others the server takes `SMALL_LIMIT` bytes at most (`PQ_SMALL_MESSAGE_LIMIT`).
+const LONG: &[u8] = b"QPBFd";
+const SMALL_LIMIT: usize = 10_000;
+
 /// Cuts what a client sends into messages.
 pub struct FrontendDecoder {
     frames: Frames,
     limit: usize,
+    /// What is still to come of a CopyData whose beginning was handed out.
     remaining: usize,
+    /// What is still to come of a message that was dropped.
+    dropped: usize,
 }
 
 impl FrontendDecoder {
@@ -107,16 +131,53 @@ impl FrontendDecoder {
             frames: Frames::default(),
             limit,
             remaining: 0,
+            dropped: 0,
         }
     }
 
     pub fn feed(&mut self, data: &[u8]) {
-        self.frames.feed(data);
+        let dropped = self.dropped.min(data.len());
+        self.dropped -= dropped;
+        self.frames.feed(data.get(dropped..).unwrap_or_default());
+    }
+
+    /// Drop the message that has begun to come in, and the rest of it as it comes; return its type. `None` where none has begun, or it is
+    /// all there.
+    pub fn drop_message(&mut self) -> Result<Option<u8>, ProtocolError> {
+        let Some((kind, whole)) = self.header()? else {
+            return Ok(None);
+        };
+        if self.remaining > 0 || self.buffered() >= whole {
+            return Ok(None);
+        }
+        self.dropped = whole - self.frames.discard();
+        Ok(Some(kind))
+    }
+
+    fn header(&self) -> Result<Option<(u8, usize)>, ProtocolError> {
+        let is_small = self
+            .frames
+            .pending()
+            .first()
+            .is_some_and(|kind| !LONG.contains(kind));
+        self.frames.header(
+            0,
+            if is_small {
+                self.limit.min(SMALL_LIMIT)
+            } else {
+                self.limit
+            },
+        )
     }
 
     /// Bytes that were fed and not handed out.
     pub fn buffered(&self) -> usize {
         self.frames.pending().len()
+    }
+
+    /// True between messages: what is fed next begins one.
+    pub fn is_between(&self) -> bool {
+        self.buffered() == 0 && self.remaining == 0 && self.dropped == 0
     }
 
     /// The next whole message with its type, header included. Copy data comes in runs of messages, and a long CopyData in pieces:
@@ -132,7 +193,7 @@ impl FrontendDecoder {
         {
             return Err(ProtocolError::new(format!("unknown message type 0x{kind:02x}")));
         }
-        let Some((kind, whole)) = self.frames.header(0, self.limit)? else {
+        let Some((kind, whole)) = self.header()? else {
             return Ok(None);
         };
         let here = self.frames.pending().len();
@@ -186,7 +247,51 @@ mod tests {
         assert!(decoder.next_message().is_err());
     }
 
+    #[test]
+    fn only_messages_that_carry_data_may_be_long() {
+        let mut decoder = FrontendDecoder::new(1 << 30);
+        decoder.feed(b"Q\x3f\xff\xff\xff");
+        assert_eq!(decoder.next_message(), Ok(None));
+        let mut decoder = FrontendDecoder::new(1 << 30);
+        decoder.feed(b"E\0\0\x27\x10");
+        assert!(decoder.next_message().is_err());
+    }
+
     proptest! {
+        #[test]
+        fn a_dropped_message_leaves_what_follows_it(size in 1usize..200_000, cut in 5usize..200_000, pieces in 1usize..5) {
+            let long = message(b'B', &vec![7; size]);
+            let (first, rest) = long.split_at(cut.min(long.len() - 1));
+            let mut decoder = FrontendDecoder::new(1 << 20);
+            decoder.feed(first);
+            prop_assert_eq!(decoder.next_message().unwrap(), None);
+            prop_assert_eq!(decoder.drop_message().unwrap(), Some(b'B'));
+            prop_assert!(!decoder.is_between());
+            let rest = [rest, &message(b'S', b"")].concat();
+            for piece in rest.chunks(rest.len().div_ceil(pieces)) {
+                prop_assert_eq!(decoder.next_message().unwrap(), None);
+                decoder.feed(piece);
+            }
+            prop_assert_eq!(decoder.next_message().unwrap(), Some((b'S', message(b'S', b""))));
+            prop_assert!(decoder.is_between());
+        }
+
+        #[test]
+        fn long_messages_are_whole_wherever_they_are_cut(sizes in prop::collection::vec(0usize..200_000, 1..4), cut in 0usize..400_000) {
+            let stream: Vec<u8> = sizes.iter().flat_map(|&size| message(b'Q', &vec![7; size])).collect();
+            let cut = cut.min(stream.len());
+            let mut decoder = FrontendDecoder::new(1 << 20);
+            let mut seen = Vec::new();
+            for part in [&stream[..cut], &stream[cut..]] {
+                decoder.feed(part);
+                while let Some((_, raw)) = decoder.next_message().unwrap() {
+                    seen.push(raw.len() - HEADER);
+                }
+            }
+            prop_assert_eq!(seen, sizes);
+            prop_assert_eq!(decoder.buffered(), 0);
+        }
+
         #[test]
         fn split_anywhere_the_messages_are_the_same(
             payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..8),

@@ -104,6 +104,14 @@ impl FrontendDecoder {
         let message = locked(&self.0)?.next_message().map_err(broken)?;
         Ok(message.map(|(kind, raw)| (kind, PyBytes::new(py, &raw))))
     }
+
+    fn is_between(&self) -> PyResult<bool> {
+        Ok(locked(&self.0)?.is_between())
+    }
+
+    fn drop_message(&self) -> PyResult<Option<u8>> {
+        locked(&self.0)?.drop_message().map_err(broken)
+    }
 }
 
 #[pyclass(frozen)]

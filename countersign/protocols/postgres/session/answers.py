@@ -293,7 +293,7 @@ class Answers:
         if head is not None and head.running is not None and head.running.schema_change:
             talk.surroundings.catalog.expire()  # a procedure may have committed before it failed
         if head is not None and head.denial is not None:
-            answer = denial_response(head.denial)
+            answer = denial_response(head.denial, head.code)
         else:
             answer = await self._masked(data, head)
         code, text = self._record_error(answer)
@@ -426,9 +426,9 @@ class Answers:
         self._talk.to_client(messages.message(b"A", data[5:9] + channel + b"\0" + masker.mask_text(payload)[0] + b"\0"))
 
 
-def denial_response(denial: Denial) -> bytes:
-    """The gate's no in the protocol's own form."""
-    code = errors.QUERY_CANCELED if denial.cancelled else errors.INSUFFICIENT_PRIVILEGE
+def denial_response(denial: Denial, code: str = "") -> bytes:
+    """The gate's no in the protocol's own form. ``code``: the SQLSTATE where it is another than that of a denial."""
+    code = code or (errors.QUERY_CANCELED if denial.cancelled else errors.INSUFFICIENT_PRIVILEGE)
     return messages.error_response(code, denial.message, detail=denial.detail, hint=denial.hint)
 
 

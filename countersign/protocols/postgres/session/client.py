@@ -16,6 +16,7 @@ from countersign.model import AuditEvent, Identity, IdentityKind, Target
 from countersign.protocols.postgres import errors, messages
 from countersign.protocols.postgres.authentication import AuthenticationFailed, ScramProof
 from countersign.protocols.postgres.certificates import fingerprint, names
+from countersign.protocols.postgres.session.memory import LONG_BYTES, MESSAGE_LIMIT_BYTES
 from countersign.protocols.postgres.startup import StartupRefused, StartupRequest, read_startup
 from countersign.protocols.wire import TlsFailed, Wire, WireClosed
 
@@ -71,14 +72,13 @@ class ServerTls:
 class Reception:
     """Start-up and authentication of one target's clients."""
 
-    def __init__(self, target: Target, keys: Keys, audit: AuditLog, tls: ServerTls | None, message_limit_bytes: int) -> None:
+    def __init__(self, target: Target, keys: Keys, audit: AuditLog, tls: ServerTls | None) -> None:
         self._target = target
         self._keys = keys
         self._audit = audit
         self._tls = tls.context if tls is not None else None
         self._binding = tls.binding if tls is not None else None
         self._certificates = tls.certificates if tls is not None else None
-        self._message_limit_bytes = message_limit_bytes
 
     async def receive(self, wire: Wire) -> Arrival | CancelAsked:
         """Raises ``Refused``, ``WireClosed`` and ``TimeoutError``."""
@@ -91,7 +91,9 @@ class Reception:
             identity = await self._authenticate(wire, request, decoder)
             if decoder.buffered():
                 raise Refused(errors.PROTOCOL_VIOLATION, "messages were sent ahead of authentication")
-            return Arrival(identity, request, minor, FrontendDecoder(self._message_limit_bytes))
+            # What a replication session says is short, and no share of the memory for long messages is kept for it.
+            limit_bytes = LONG_BYTES if request.replication else MESSAGE_LIMIT_BYTES
+            return Arrival(identity, request, minor, FrontendDecoder(limit_bytes))
 
     # -- start-up
     async def _startup(self, wire: Wire) -> tuple[StartupRequest, int] | CancelAsked:

@@ -9,6 +9,7 @@ from countersign import _core
 from countersign._core import FrontendDecoder
 from countersign.gate import Gate, Outcome
 from countersign.model import Review, Session
+from countersign.model.command import cut_mark
 from countersign.protocols.postgres import messages
 from countersign.protocols.postgres.access import AccessMode
 from countersign.protocols.postgres.codec import Asked, Cursors, Entry, Names, Portal, Prepared, Replies, Running
@@ -24,6 +25,7 @@ from countersign.protocols.postgres.masking import (
 )
 from countersign.protocols.postgres.session.catalog import TargetCatalog
 from countersign.protocols.postgres.session.lanes import Lanes
+from countersign.protocols.postgres.session.memory import LongMessages, Share
 from countersign.protocols.postgres.session.target import TargetConnection
 from countersign.protocols.postgres.speech import Speech, Topic, fresh_tables, speech_about
 from countersign.protocols.wire import Wire
@@ -31,6 +33,8 @@ from countersign.recording import Recorder
 
 ROWS_RECORDED = 200
 SHAPES_TOLD = 1024
+VALUE_RECORDED_BYTES = 256 << 10
+"""How much of one value a recording shows. What goes by the lane is never longer."""
 OUR_ROWS = _core.RowPlan([("pass", "text", False, "", '{"redact":{}}')], None)
 """Of the gateway's own queries, which have one column each."""
 
@@ -43,6 +47,7 @@ class Surroundings:
     masking: TargetMasking
     catalog: TargetCatalog
     lanes: Lanes
+    long_messages: LongMessages
     console_url: Callable[[str], str]
     read_only: bool = False
     """Reads run under READ ONLY."""
@@ -68,6 +73,8 @@ class SessionHold:
         self._conversation = conversation
         self._on_held = on_held
         self.cancelled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.is_open = False
+        """True from where the command waits for a review."""
 
     def cancel(self, why: str) -> None:
         """The command must not run any more."""
@@ -76,6 +83,9 @@ class SessionHold:
 
     async def held(self, review: Review) -> None:
         """Tell the client at once."""
+        self.is_open = True
+        if self._conversation.client.gone.done():
+            self.cancel("the client left")
         self._conversation.recorder.add("held", review_id=review.id, rule=review.rule)
         self._notice(review, f"held for review {review.id}: a human must approve exactly this command")
         await self._on_held()
@@ -100,6 +110,8 @@ class Conversation:
     recorder: Recorder
     surroundings: Surroundings
     lane: _core.Lane
+    long: Share
+    """What this session holds of long messages."""
     statements: Names[Prepared] = field(default_factory=Names)
     portals: Names[Portal] = field(default_factory=Names)
     cursors: Cursors = field(default_factory=Cursors)
@@ -312,6 +324,12 @@ def record_rows(talk: Conversation, data: bytes, rows: int, limit: int) -> None:
 def _shown(value: bytes | None) -> str | None:
     if value is None:
         return None
+    if len(value) > VALUE_RECORDED_BYTES:
+        return cut_mark(_text(value[:VALUE_RECORDED_BYTES]), VALUE_RECORDED_BYTES, len(value), "bytes")
+    return _text(value)
+
+
+def _text(value: bytes) -> str:
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:

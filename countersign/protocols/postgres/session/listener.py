@@ -30,6 +30,7 @@ from countersign.protocols.postgres.session.client import ALPN, Arrival, CancelA
 from countersign.protocols.postgres.session.conversation import Surroundings
 from countersign.protocols.postgres.session.inquiry import hang_up
 from countersign.protocols.postgres.session.lanes import Lanes
+from countersign.protocols.postgres.session.memory import LongMessages
 from countersign.protocols.postgres.session.relay import Relay
 from countersign.protocols.postgres.session.replication import ReplicationRelay
 from countersign.protocols.postgres.session.target import Dialer, TargetConnection
@@ -40,8 +41,6 @@ from countersign.store import StoredSessions
 
 log = structlog.get_logger(__name__)
 
-MESSAGE_LIMIT_BYTES = 64 << 20
-"""The longest message taken from a client. A command that is held stays in memory, so this bounds a hold."""
 SHORT_KEY_BYTES, LONG_KEY_BYTES = 4, 32
 """Of cancel keys: all that protocol 3.0 has room for, and what 3.2 may have (PostgreSQL 18 uses as many)."""
 UNAUTHENTICATED_LIMIT = 1000
@@ -64,6 +63,7 @@ class Services:
     new_id: Callable[[str], str]
     review_url: Callable[[str], str]
     lanes: Lanes
+    long_messages: LongMessages
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class PostgresListener:
         self._settings = settings
         self._masks = masks
         self._services = services
-        self._reception = Reception(settings.target, services.keys, services.audit, _server_tls(settings), MESSAGE_LIMIT_BYTES)
+        self._reception = Reception(settings.target, services.keys, services.audit, _server_tls(settings))
         self._dialer = Dialer(settings.upstream)
         self._supervisor = Supervisor()
         self._arrivals = Arrivals()
@@ -261,7 +261,7 @@ class PostgresListener:
         services = self._services
         catalog, read_only = self._catalog(session.database), self._settings.read_only
         masking = self._masks.of(session.identity)
-        return Surroundings(services.gate, masking, catalog, services.lanes, services.review_url, read_only)
+        return Surroundings(services.gate, masking, catalog, services.lanes, services.long_messages, services.review_url, read_only)
 
     def _catalog(self, database: str) -> TargetCatalog:
         if database not in self._catalogs:

@@ -39,7 +39,8 @@ class Relay:
         recorder: Recorder,
         surroundings: Surroundings,
     ) -> None:
-        self._talk = Conversation(session, client, frontend, target, recorder, surroundings, new_lane(session))
+        share = surroundings.long_messages.share()
+        self._talk = Conversation(session, client, frontend, target, recorder, surroundings, new_lane(session), share)
         self._talk.access.is_enforced = surroundings.read_only
         self._steady = Steady(self._talk)
         self._ended = False
@@ -49,7 +50,8 @@ class Relay:
     async def run(self) -> str:
         """Carry the session; return why it ended."""
         talk = self._talk
-        talk.client.gone.add_done_callback(lambda _: self.cancel_hold("the client left"))
+        talk.client.gone.add_done_callback(lambda _: self._client_left())
+        talk.client.lost.add_done_callback(lambda _: talk.moved.set())
         talk.target.wire.gone.add_done_callback(lambda _: self.cancel_hold("the target left"))
         talk.client.intercept = self._from_client
         talk.target.wire.intercept = self._from_target
@@ -65,6 +67,7 @@ class Relay:
             for task in (reading, answering):
                 task.cancel()
             await asyncio.gather(reading, answering, return_exceptions=True)
+            talk.long.hold(0)
             await self._abandon_running()
 
     def _rests(self, tries: int = RESTS) -> None:
@@ -100,7 +103,8 @@ class Relay:
         if error is None:
             return ended.result()
         if isinstance(error, WireClosed):
-            return "the client left" if talk.client.gone.done() else self._target_left()
+            is_targets = talk.target.wire.gone.done() and not talk.client.lost.done()
+            return self._target_left() if is_targets else "the client left"
         log.error("session_failed", session_id=talk.session.id, error=str(error), exc_info=error)
         public = str(error) if isinstance(error, (ProtocolError, ProtocolViolation)) else "internal error"
         code = errors.PROTOCOL_VIOLATION if public != "internal error" else errors.INTERNAL_ERROR
@@ -125,6 +129,11 @@ class Relay:
         for one in running:
             if one is not None:
                 await talk.finish(one, ok=False, summary=summary)
+
+    def _client_left(self) -> None:
+        """What is held must not run any more (I4). What is only being judged came before the client left, and runs as on the target."""
+        if self._talk.hold is not None and self._talk.hold.is_open:
+            self._talk.hold.cancel("the client left")
 
     def cancel_hold(self, why: str) -> bool:
         """End the hold in progress, if there is one."""

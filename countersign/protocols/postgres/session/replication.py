@@ -94,7 +94,7 @@ class ReplicationRelay:
         parameters = self._target.parameters
         agrees = parameters.get("client_encoding") == "UTF8" and parameters.get("standard_conforming_strings") == "on"
         command = replication_command(raw, _core.decode_query(raw), agrees)
-        self._recorder.add("command", text=command.text, parameters=[])
+        self._recorder.add("command", text=command.shown_text, parameters=[])
         answer = await self._gate.admit_unheld(self._session, command, "in a replication session")
         self._ready.clear()
         self._started_s, self._bytes_out, self._tag, self._failure = time.monotonic(), 0, "", ("", "")

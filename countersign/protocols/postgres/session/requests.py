@@ -6,14 +6,16 @@ Client messages of a new segment wait until the target is ready (see ``codec``).
 import time
 from collections.abc import Awaitable, Callable
 
+import structlog
+
 from countersign import _core
 from countersign.gate import Outcome, digest_of
 from countersign.model import Command, Denial, Effect, Permit
-from countersign.protocols.postgres import messages
+from countersign.protocols.postgres import errors, messages
 from countersign.protocols.postgres.codec import Asked, Entry, Learning, Names, Portal, Prepared, Running
 from countersign.protocols.postgres.copying import CopyOut, copies_out
 from countersign.protocols.postgres.errors import ProtocolViolation
-from countersign.protocols.postgres.inspector import analysis_problem, has_checked_types
+from countersign.protocols.postgres.inspector import TEXT_LIMIT, analysis_problem, has_checked_types
 from countersign.protocols.postgres.naming import Use, Verb, uses
 from countersign.protocols.postgres.reading import (
     NOT_TEXTS,
@@ -33,10 +35,13 @@ from countersign.protocols.postgres.schema import Schema
 from countersign.protocols.postgres.server_texts import mask_response
 from countersign.protocols.postgres.session.catalog import CatalogUnavailable
 from countersign.protocols.postgres.session.conversation import Conversation, SessionHold, ours
+from countersign.protocols.postgres.session.memory import LONG_BYTES
 from countersign.protocols.postgres.session.own_changes import OWN_CHANGES, OWN_CHECKS, read_changes
 from countersign.protocols.postgres.session.transactions import Transactions
 from countersign.protocols.postgres.speech import NEW_CODE, NOTHING, ONLY_NAMES, Speech, Topic, topics
 from countersign.protocols.wire import WireClosed
+
+log = structlog.get_logger(__name__)
 
 EXTENDED = frozenset(b"PBDEC")
 SIMPLE = frozenset(b"QF")
@@ -44,6 +49,10 @@ COPY_IN = frozenset(b"dcf")
 CONTINUED = 0
 ROWS_ASKED = 1 << 20
 """More than one message of the gateway's own queries ever holds."""
+LONGEST_READABLE = 4 * TEXT_LIMIT
+"""Bytes of UTF-8; a longer text is unknown, whatever it says."""
+LONGEST_LEARNED = 64 << 10
+"""Bytes of a text whose shape is remembered."""
 LONGEST_NAME = 63
 """Bytes of a name that the server tells apart (NAMEDATALEN - 1)."""
 
@@ -51,6 +60,10 @@ UNMASKED_S = 900.0
 """How long a portal gives real values that a reviewer has let be seen."""
 
 PREPARED_TEXT = b"SELECT statement FROM pg_catalog.pg_prepared_statements WHERE name OPERATOR(pg_catalog.=) $1"
+
+NO_ROOM = Denial(
+    "", "Countersign has no room for so long a message now", hint="Try again when others have been served, or send less at once."
+)
 
 
 class Requests:
@@ -67,31 +80,76 @@ class Requests:
         """True while everything received has been handled."""
 
     async def run(self) -> str:
-        """Carry the client's side; return why it ended."""
+        """Carry the client's side; return why it ended. What it has asked for is answered first."""
         frontend, client, target = self._talk.frontend, self._talk.client, self._talk.target.wire
-        while True:
-            while (received := frontend.next()) is not None:
-                kind, raw = received
-                if kind == ord("X"):
-                    return "the client said goodbye"
-                await self._handle(kind, raw)
-            self.parked = frontend.buffered() == 0
+        while await self._handle_received():
+            await self._make_room()
+            self.parked = frontend.is_between()
             self._rests()
-            data = await client.receive()
+            try:
+                data = await client.receive()
+            except WireClosed:
+                await self._answered()
+                raise
             self.parked = False
             frontend.feed(data)
             await target.drain()
+        await self._answered()
+        return "the client said goodbye"
+
+    async def _handle_received(self) -> bool:
+        """Handle the messages that are there; False behind a goodbye."""
+        while (received := self._talk.frontend.next()) is not None:
+            kind, raw = received
+            if kind == ord("X"):
+                return False
+            await self._handle(kind, raw)
+        return True
+
+    async def _answered(self) -> None:
+        """A client that has said its last word, or closed its sending side, may still read: what it asked for whole is answered, as by
+        the target itself."""
+        talk = self._talk
+
+        def is_over() -> bool:
+            done = not talk.replies.queue and not talk.lane.is_busy()
+            return done or not talk.segment_closed or talk.copying_in or talk.client.lost.done()
+
+        await talk.wait(is_over)
+        await talk.client.drain()
+
+    async def _make_room(self) -> None:
+        """Account for what this session holds of long messages. One for which there is no room is dropped, and refused in its place."""
+        talk, frontend = self._talk, self._talk.frontend
+        coming = frontend.buffered() if frontend.buffered() > LONG_BYTES else 0
+        if not coming and talk.long.is_empty:
+            return
+        kept = sum(len(prepared.raw) for prepared in set(talk.statements.all()) if len(prepared.raw) > LONG_BYTES)
+        await talk.target.wire.drain()  # what was forwarded has left
+        if not talk.long.hold(coming + kept) and (kind := frontend.drop_message()) is not None:
+            talk.long.hold(kept)
+            await self._refuse_long(kind)
+
+    async def _refuse_long(self, kind: int) -> None:
+        """In the place of a message that was dropped, as PostgreSQL does where it has no memory for one."""
+        log.warning("message_dropped", session_id=self._talk.session.id)
+        await self._begin_segment()
+        if kind in SIMPLE:
+            await self._talk.settle()
+            if not self._talk.skipping:
+                self._refuse_simple(NO_ROOM, errors.OUT_OF_MEMORY)
+            self._talk.segment_closed = True
+        else:
+            self._talk.segment_closed = False
+            if not self._talk.skipping:
+                self._refuse_extended(NO_ROOM, errors.OUT_OF_MEMORY)
 
     async def _handle(self, kind: int, raw: bytes) -> None:
         talk = self._talk
         if kind in COPY_IN or kind == CONTINUED:
             await self._copy_in(kind, raw)
             return
-        if talk.segment_closed:
-            await talk.wait(lambda: not talk.replies.queue and not talk.lane.is_busy())
-            talk.statements.settle()
-            talk.portals.settle()
-            talk.skipping = False
+        await self._begin_segment()
         if kind in SIMPLE:
             await self._simple(kind, raw)
         elif kind == ord("S"):
@@ -105,6 +163,15 @@ class Requests:
                 await self._extended(kind, raw)
         else:
             raise ProtocolViolation(f"unexpected message {chr(kind)!r}")
+
+    async def _begin_segment(self) -> None:
+        """Where one has ended, wait until the target is ready for the next."""
+        talk = self._talk
+        if talk.segment_closed:
+            await talk.wait(lambda: not talk.replies.queue and not talk.lane.is_busy())
+            talk.statements.settle()
+            talk.portals.settle()
+            talk.skipping = False
 
     async def _simple(self, kind: int, raw: bytes) -> None:
         """A Query or FunctionCall; behind an error in an unfinished segment the server ignores it, and so do we."""
@@ -134,6 +201,9 @@ class Requests:
     async def _query(self, raw: bytes) -> None:
         talk = self._talk
         sql = _core.decode_query(raw)
+        if not talk.long.read(sql):
+            self._refuse_simple(NO_ROOM, errors.OUT_OF_MEMORY)
+            return
         await self._verify_executed(sql)
         await self._see_own_changes()
         agrees = self._grammar_agrees()
@@ -142,12 +212,12 @@ class Requests:
         talk.statements.forget(b"")  # a simple Query destroys the unnamed statement and portal
         talk.portals.forget(b"")
         if isinstance(answer, Denial):
-            talk.forward(messages.query(messages.REFUSED_SQL), Entry(Asked.REFUSED, denial=answer, is_simple=True))
+            self._refuse_simple(answer)
             return
         running = self._spend(answer, command)
         if not await self._plan_copies(running, is_simple=True):
             return
-        if command.is_plain_read and len(command.statements) == 1:
+        if command.is_plain_read and len(command.statements) == 1 and len(sql) <= LONGEST_LEARNED:
             running.learning = Learning(_core.shape_key(sql, True), generation)
         self._before_names_change(running)
         talk.forward(raw, Entry(Asked.QUERY, running=running, is_simple=True))
@@ -158,7 +228,7 @@ class Requests:
         command = call_command(raw, oid, formats, values)
         answer = await self._judge(command)
         if isinstance(answer, Denial):
-            talk.forward(messages.query(messages.REFUSED_SQL), Entry(Asked.REFUSED, denial=answer, is_simple=True))
+            self._refuse_simple(answer)
             return
         running = self._spend(answer, command)
         self._before_names_change(running)
@@ -169,6 +239,9 @@ class Requests:
         talk = self._talk
         name, sql, types = _core.decode_parse(raw)
         if self._is_too_long(name):
+            return
+        if not talk.long.read(sql):
+            self._refuse_extended(NO_ROOM, errors.OUT_OF_MEMORY)
             return
         running = None
         if problem := await self._analysis_problem(sql):
@@ -184,7 +257,8 @@ class Requests:
             return
         if running is not None:
             self._before_names_change(running)
-        prepared = Prepared(sql, types, raw, sql.decode("utf-8", "replace"), sql, talk.age)
+        query = sql.decode("utf-8", "replace") if len(sql) <= LONGEST_READABLE else ""
+        prepared = Prepared(sql, types, raw, query, sql, talk.age)
         talk.statements.hope(name, prepared)
         talk.forward(raw, Entry(Asked.PARSE, name=name, prepared=prepared, running=running))
 
@@ -198,6 +272,8 @@ class Requests:
         schema = await self._schema(talk.surroundings.catalog.schema())
         if schema.is_read and talk.schema_changed and not has_checked_types(schema) and not await self._has_made_checks():
             return ""
+        if len(sql) > LONGEST_READABLE:
+            return analysis_problem("", schema, is_certain=False)
         try:
             text, agrees = sql.decode("utf-8"), self._grammar_agrees()
         except UnicodeDecodeError:
@@ -228,6 +304,9 @@ class Requests:
             return
         if self._is_too_long(portal_name):
             return
+        if not talk.long.read(prepared.sql):
+            self._refuse_extended(NO_ROOM, errors.OUT_OF_MEMORY)
+            return
         is_certain = await self._verify(statement, prepared)
         await self._verify_executed(prepared.sql)
         await self._see_own_changes()
@@ -249,7 +328,7 @@ class Requests:
         running = self._spend(answer, command)
         if not await self._plan_copies(running, is_simple=False):
             return
-        if command.is_plain_read and len(command.statements) == 1 and prepared.query:
+        if command.is_plain_read and len(command.statements) == 1 and 0 < len(prepared.query) <= LONGEST_LEARNED:
             running.learning = Learning(_core.shape_key(prepared.sql, False), generation)
         portal = Portal(running, query=self._rows_come_from(running, prepared))
         self._before_names_change(running)
@@ -325,10 +404,14 @@ class Requests:
         self._refuse_extended(Denial("", f"a name of {len(name)} bytes; {LONGEST_NAME} are told apart"))
         return True
 
-    def _refuse_extended(self, denial: Denial) -> None:
+    def _refuse_simple(self, denial: Denial, code: str = "") -> None:
+        refused = messages.query(messages.REFUSED_SQL)
+        self._talk.forward(refused, Entry(Asked.REFUSED, denial=denial, code=code, is_simple=True))
+
+    def _refuse_extended(self, denial: Denial, code: str = "") -> None:
         self._talk.skipping = True
         refused = messages.parse(b"countersign_refused", messages.REFUSED_SQL) + messages.FLUSH
-        self._talk.forward(refused, Entry(Asked.REFUSED, denial=denial))
+        self._talk.forward(refused, Entry(Asked.REFUSED, denial=denial, code=code))
 
     async def _copy_in(self, kind: int, raw: bytes) -> None:
         """Copy data belongs to a permitted COPY; outside of one the server ignores it, and so do we."""
@@ -376,19 +459,17 @@ class Requests:
 
     async def _judge(self, command: Command, *, is_bound: bool = False) -> Permit | Denial:
         talk = self._talk
-        talk.recorder.add("command", text=command.text, parameters=[p.shown for p in command.parameters])
+        talk.recorder.add("command", text=command.shown_text, parameters=[p.shown for p in command.parameters])
         if problem := self._unmaskable(command) or self._transactions.problem(command):
             return await talk.surroundings.gate.refuse(talk.session, command, problem)
         if not command.is_plain_read:
             await talk.settle()
         talk.hold = hold = SessionHold(talk, self._transactions.give_back)
-        if talk.client.gone.done():
-            hold.cancel("the client left")
         try:
             answer = await talk.surroundings.gate.admit(talk.session, command, hold)
         finally:
             talk.hold = None
-        if isinstance(answer, Permit) and (talk.client.gone.done() or hold.cancelled.done()):
+        if isinstance(answer, Permit) and (hold.cancelled.done() or self._is_late(answer)):
             answer = await self._taken_back(answer, hold)
         answer = await self._made_ready(command, answer, is_bound=is_bound)
         self._record_decision(answer)
@@ -401,12 +482,12 @@ class Requests:
         if not isinstance(answer, Permit):
             return answer
         problem = problem or await self._transactions.ready_for(command, is_bound=is_bound)
-        if talk.client.gone.done():
+        if self._is_late(answer):
             problem = "the client left"
         if not problem:
             return answer
         await talk.surroundings.gate.finished(talk.session, answer, Outcome(False, f"not run: {problem}", 0.0))
-        if talk.client.gone.done():
+        if self._is_late(answer):
             raise WireClosed(problem)
         return Denial(answer.command_id, f"not run: {problem}", review_id=answer.review_id)
 
@@ -419,6 +500,10 @@ class Requests:
         if talk.client.gone.done() or talk.target.wire.gone.done():
             raise WireClosed(why)
         return Denial(permit.command_id, why, review_id=permit.review_id, cancelled=True)
+
+    def _is_late(self, permit: Permit) -> bool:
+        """True where a command was held whose client has left meanwhile (I4)."""
+        return bool(permit.review_id) and self._talk.client.gone.done()
 
     def _unmaskable(self, command: Command) -> str:
         if not self._talk.surroundings.masking.rules:
@@ -441,7 +526,8 @@ class Requests:
         permit.spend(session_id=self._talk.session.id, digest=digest_of(self._talk.session, command))
         readable = all(statement.kind not in NOT_TEXTS for statement in command.statements)
         sql = command.text if readable else ""
-        running = Running(permit, command, time.monotonic(), sql, uses(sql) if sql else (), schema_change=touches_schema(command))
+        kept = command.outline() if len(command.raw) > LONG_BYTES else command
+        running = Running(permit, kept, time.monotonic(), sql, uses(sql) if sql else (), schema_change=touches_schema(command))
         running.is_first_change = not self._talk.schema_changed
         running.unmasked = command.asks_unmasked and bool(permit.review_id)
         if self._talk.surroundings.masking.has_columns and speaks_late(command):
@@ -530,7 +616,7 @@ class Requests:
 
     async def _verify_executed(self, sql: bytes) -> None:
         """Before an EXECUTE is read, see that its statement is still the one that it was."""
-        if b"execute" not in sql.lower():
+        if len(sql) > LONGEST_READABLE or b"execute" not in sql.lower():
             return
         for use in uses(sql.decode("utf-8", "replace")):
             prepared = self._talk.statements.get(use.name.encode()) if use.verb is Verb.EXECUTE else None
