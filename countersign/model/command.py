@@ -80,6 +80,7 @@ class Command:
     asks_unmasked: bool = False
     """It asks for the real values of what is masked in its answer: that is for a reviewer to grant, whatever the policy says."""
     ahead: bytes = b""
+    _digests: dict[tuple[str, ...], str] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def shown_text(self) -> str:
@@ -105,15 +106,21 @@ class Command:
     def digest(self, *, session_id: str, identity: str, target: str, database: str) -> str:
         """SHA-256 (hex) over the exact bytes, the parameters and who, where and in which session (I2).
 
-        Every part is length-prefixed, so that no two different commands share an encoding.
+        Every part is length-prefixed, so that no two different commands share an encoding. It is found once: nothing in it can change.
         """
+        origin = (session_id, identity, target, database)
+        if origin not in self._digests:
+            self._digests[origin] = self._digest_from(origin)
+        return self._digests[origin]
+
+    def _digest_from(self, origin: tuple[str, ...]) -> str:
         hashed = hashlib.sha256(b"countersign command v1\0")
 
         def add(part: bytes) -> None:
             hashed.update(struct.pack(">Q", len(part)))
             hashed.update(part)
 
-        for text in (self.protocol, session_id, identity, target, database):
+        for text in (self.protocol, *origin):
             add(text.encode())
         hashed.update(struct.pack(">Q", len(self.ahead) + len(self.raw)))
         hashed.update(self.ahead)  # both are what is forwarded, and count as one

@@ -86,7 +86,7 @@ def test_a_value_of_200_mb_is_written_and_read(make_gateway, empty, binary):
 
 
 def test_a_statement_of_200_mb_is_judged_whole_and_kept_in_part(make_gateway, empty):
-    rule = "rules: [{name: no, when: \"command.text.contains('the very end')\", action: deny}, "
+    rule = "rules: [{name: never, when: \"command.text.contains('the very end')\", action: deny}, "
     gateway = make_gateway(policy=ALLOW.replace("rules: [", rule))
     with gateway.connect() as connection:
         connection.execute("SELECT 1")
@@ -263,3 +263,14 @@ def test_a_long_statement_that_is_kept_takes_room_until_it_is_closed(narrow, emp
             line.send(b"".join(message(b"C", b"Ss%d\0" % number) for number in range(6)) + SYNC)
             line.until_ready()
         line.close()
+
+
+def test_a_long_prepared_statement_is_verified_behind_a_command_that_may_have_prepared_another(open_gateway):
+    with open_gateway.connect() as connection:
+        text = "x" * 200_000
+        assert connection.pgconn.prepare(b"long", f"SELECT '{text}'".encode()).status == pq.ExecStatus.COMMAND_OK
+        connection.execute("DO 'BEGIN END'")
+        result = connection.pgconn.exec_prepared(b"long", [])
+        assert result.get_value(0, 0) == text.encode()
+        connection.execute("DEALLOCATE long")
+        assert connection.pgconn.exec_prepared(b"long", []).error_field(pq.DiagnosticField.SQLSTATE) == b"26000"

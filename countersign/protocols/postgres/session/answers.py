@@ -29,6 +29,9 @@ class Answers:
         self._talk = conversation
         self._requests = requests
         self._steady = steady
+        self._parts: list[bytes] = []
+        self._missing = 0
+        """Of a long row that answers the gateway itself."""
         self.parked = False
         """True while everything received has been handled."""
 
@@ -93,16 +96,27 @@ class Answers:
 
     def _heard(self, head: Entry, kind: int, data: bytes) -> None:
         """An answer to a request of the gateway's own."""
-        if chr(kind) not in "12tTnDC3ZI":
+        if chr(kind) not in "12tTnDC3ZI\0":
             raise ProtocolViolation(f"unexpected message {chr(kind)!r} from the target")
-        if head.heard is not None:
-            head.heard(data)
+        if head.heard is not None and (whole := self._whole(chr(kind), data)):
+            head.heard(whole)
         if kind == ord("Z"):
             self._talk.is_ready(data[5:6])
         if kind in head.ends_with:
             self._talk.replies.answered()
             self._talk.next_rows()
         self._talk.moved.set()
+
+    def _whole(self, kind: str, data: bytes) -> bytes:
+        """The same, but b'' for a part of a long row, and all of it behind its last part."""
+        if kind not in "D\0":
+            return data
+        self._missing = 1 + int.from_bytes(data[1:5]) - len(data) if kind == "D" else self._missing - len(data)
+        self._parts.append(data)
+        if self._missing > 0:
+            return b""
+        parts, self._parts = self._parts, []
+        return b"".join(parts)
 
     # -- rows and their descriptions
     def _rows(self, data: bytes, rows: int) -> None:
