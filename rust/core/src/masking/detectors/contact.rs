@@ -8,7 +8,7 @@ use super::{
 use crate::masking::{
     scan::{
         BEHIND_ANY, BEHIND_COLON, BEHIND_DASH, BEHIND_DOT, BEHIND_JOINT, BEHIND_OTHER, BEHIND_SPACE, OF_ANY,
-        OF_DIGITS, OF_LETTERS, Spot,
+        OF_BOTH, OF_DIGITS, OF_LETTERS, Spot,
     },
     sieve,
 };
@@ -204,7 +204,7 @@ pub const DETECTORS: &[Detector] = &[
                 // a number and names in capitals: 858 Hannah Summit Suite 899
                 pattern: r"[0-9]{1,5}[A-Za-z]?,?(?: [A-Z\xc3-\xd9][A-Za-z\x80-\xff'.-]{0,24}){2,5}(?: [0-9]{1,5}[A-Za-z]?)?",
                 starts: &[Start::Word {
-                    kinds: OF_ANY,
+                    kinds: OF_DIGITS | OF_BOTH,
                     lengths: (1, 6),
                     behind: BEHIND_SPACE | BEHIND_OTHER,
                     locate: here,
