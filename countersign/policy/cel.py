@@ -37,6 +37,8 @@ VARIABLES: dict[str, Any] = {
     "sql.locks": _TEXTS,
     "sql.triggers": _TEXTS,
     "sql.copy": _TEXTS,
+    "sql.probes_masked": _TEXTS,
+    "sql.moves_masked": _TEXTS,
     "sql.catalog_asked": cel.Type.BOOL,
     "session.id": cel.Type.STRING,
     "session.client_address": cel.Type.STRING,
@@ -78,6 +80,10 @@ class Condition:
             kind = self._program.return_type().name()
             hint = "compare it: … == true" if kind == "DYN" else ""
             raise ConditionError(f"it answers {kind}, not true or false\n    {expression.strip()}", hint)
+
+    def names(self, variable: str) -> bool:
+        """Whether a variable is spoken of."""
+        return re.search(rf"(?<![\w.]){re.escape(variable)}\b", self.expression) is not None
 
     def holds(self, bound: Any) -> bool:
         """Whether it is true of what ``bind`` made. Raises ``ConditionError``: a missing key or an overflow is an error, never a no."""
@@ -152,6 +158,8 @@ def context_of(identity: Identity, target: Target, session: Session, command: Co
         "sql.locks": _unique(lock for statement in statements for lock in statement.locks),
         "sql.triggers": _unique(name for statement in statements for name in statement.triggers),
         "sql.copy": _unique(statement.copy for statement in statements if statement.copy),
+        "sql.probes_masked": _listed(command.attributes.get("probes_masked")),
+        "sql.moves_masked": _listed(command.attributes.get("moves_masked")),
         "sql.catalog_asked": command.attributes.get("catalog_asked") is True,
         "session.id": session.id,
         "session.client_address": session.client_address,
@@ -175,6 +183,10 @@ def _of_statement(statement: Statement) -> dict[str, Any]:
         "triggers": list(statement.triggers),
         "copy": statement.copy,
     }
+
+
+def _listed(names: Any) -> list[str]:
+    return list(names or ())
 
 
 def _unique(names: Any) -> list[str]:

@@ -120,6 +120,7 @@ def _rule(item: Section) -> Rule | None:
         terms=_terms(item, action),
         file=item.file,
         line=item.line("name"),
+        unless_named=item.take("unless_named", str, "") if item.file == str(DEFAULT_FILE) else "",
     )
     item.finish()
     return rule if len(item.problems) == before else None

@@ -14,7 +14,8 @@ STRICTNESS = {Action.ALLOW: 0, Action.REVIEW: 1, Action.DENY: 2}
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. Empty ``targets``, ``subjects`` and ``effects`` match everything.
+    """One rule. Empty ``targets``, ``subjects`` and ``effects`` match everything. A rule with ``unless_named`` speaks beside every other,
+    except where one of the user's that matches names that variable in its condition, and so knows what it does.
 
     An allowing rule matches a command with an ``unknown`` effect, or with none at all, which is as little understood,
     only where ``effects`` lists ``unknown`` (I3).
@@ -30,6 +31,7 @@ class Rule:
     terms: ReviewTerms | None = None
     file: str = ""
     line: int = 0
+    unless_named: str = ""
 
     def matches(self, identity: Identity, target: Target, command: Command, bound: Any) -> bool:
         """Raises ``ConditionError``."""
@@ -72,7 +74,20 @@ class Policy:
             return Verdict(Action.DENY, "policy-error", "the policy could not read this command", policy_digest=self.digest)
         verdict = self._strictest(self.rules, identity, target, command, bound)
         verdict = verdict or self._strictest(self.defaults, identity, target, command, bound)
-        return verdict or Verdict(Action.DENY, "no-rule", "no rule matches this command", policy_digest=self.digest)
+        verdict = verdict or Verdict(Action.DENY, "no-rule", "no rule matches this command", policy_digest=self.digest)
+        if verdict.action is not Action.ALLOW:
+            return verdict
+        standing = [rule for rule in self.defaults if rule.unless_named and not self._knows(rule, identity, target, command, bound)]
+        return self._strictest(standing, identity, target, command, bound) or verdict
+
+    def _knows(self, standing: Rule, identity: Identity, target: Target, command: Command, bound: Any) -> bool:
+        """Whether a rule of the user's that matches names what another is about. The conditions have been asked before, without error."""
+        return any(
+            rule.condition is not None
+            and rule.condition.names(standing.unless_named)
+            and rule.matches(identity, target, command, bound)
+            for rule in self.rules
+        )
 
     @property
     def looks_at_text(self) -> bool:

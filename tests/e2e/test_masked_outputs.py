@@ -7,7 +7,10 @@ from countersign.demo.database import DemoDatabase
 
 POLICY = """
 rules:
-  - {name: everything, effects: [read, write, ddl, admin, exec, session, unknown], action: allow}
+  - name: everything
+    effects: [read, write, ddl, admin, exec, session, unknown]
+    when: sql.moves_masked.size() >= 0
+    action: allow
 masking:
   - {name: ssn, columns: [public.people.ssn], operator: {partial: {keep_last: 2}}}
   - {name: number, columns: [public.counted.id]}

@@ -11,6 +11,7 @@ from countersign.protocols.postgres.codec import Prepared
 from countersign.protocols.postgres.errors import ProtocolViolation
 from countersign.protocols.postgres.inspector import SCHEMA_STAYS, Finding, Reading, inspect_sql
 from countersign.protocols.postgres.inspector.expressions import ANY_SETTING, type_problem
+from countersign.protocols.postgres.lineage import ANYTHING, World, lineages
 from countersign.protocols.postgres.naming import Use, Verb, uses
 from countersign.protocols.postgres.schema import FIRST_USER_OID, Schema
 
@@ -142,6 +143,22 @@ def analysis_command(raw: bytes, sql: bytes, why: str) -> Command:
         "Parse", effects, "analyses a statement, which it does not run yet", reasons=(f"analysis may run a check: {why}",)
     )
     return Command(PROTOCOL, raw, sql.decode("utf-8", "backslashreplace"), effects, (statement,), (), {"catalog_asked": True})
+
+
+def with_masked(command: Command, sql: bytes, lookup: Lookup, world: World | None) -> Command:
+    """The same command, with what it does with masked columns beside showing them: ``probes_masked`` and ``moves_masked``, as policies
+    see them. ``world``: what the target's catalog and the mask rules say; None where that cannot be read."""
+    if world is None:
+        probes, moves = ANYTHING, ANYTHING
+    else:
+        text = sql.decode("utf-8", "replace")
+        executed = [prepared for use in uses(text) if use.verb is Verb.EXECUTE and (prepared := lookup(use.name.encode()))]
+        texts = [text, *(prepared.sql.decode("utf-8", "replace") for prepared in executed)]
+        found = [lineage for each in texts for lineage in lineages(each, world)]
+        probes = frozenset().union(*(lineage.probes for lineage in found))
+        moves = frozenset().union(*(lineage.moves for lineage in found))
+    told = {"probes_masked": sorted(probes), "moves_masked": sorted(moves)}
+    return replace(command, attributes={**command.attributes, **told})
 
 
 def doubted(command: Command, name: str) -> Command:

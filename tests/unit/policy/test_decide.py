@@ -12,10 +12,12 @@ SHOP = Target("shop", "postgres", {"env": "production"})
 
 @pytest.fixture
 def decide(tmp_path):
-    def decide(rules, *effects, who=CREW, target=SHOP, text="DELETE FROM t", statements=()):
+    def decide(rules, *effects, who=CREW, target=SHOP, text="DELETE FROM t", statements=(), attributes=None):
         (tmp_path / "p.yaml").write_text(f"rules:\n  - {rules}\n")
         session = Session("se-1", who, target, "192.0.2.1", datetime(2026, 11, 23, tzinfo=UTC), "shop", "psql")
-        command = Command("postgres", b"", text, frozenset(effects), statements, attributes={"catalog_asked": True})
+        command = Command(
+            "postgres", b"", text, frozenset(effects), statements, attributes={"catalog_asked": True} | (attributes or {})
+        )
         return load_policies([tmp_path / "p.yaml"]).decide(who, target, session, command)
 
     return decide
@@ -138,3 +140,38 @@ def test_a_verdict_carries_message_terms_and_digest(decide):
     verdict = decide(rule, Effect.READ)
     assert (verdict.message, verdict.terms.approvals, verdict.terms.timeout_s) == ("ask first", 2, 45.0)
     assert len(verdict.policy_digest) == 64
+
+
+MOVES = {"moves_masked": ["public.customers.ssn"], "probes_masked": []}
+WRITES = "effects: [read, write, unknown]"
+
+
+def test_what_moves_masked_columns_is_held_whatever_a_rule_allows(decide):
+    for rule in (f"{{name: a, {WRITES}, action: allow}}", f"{{name: a, {WRITES}, when: 'true', action: allow}}"):
+        verdict = decide(rule, Effect.WRITE, attributes=MOVES)
+        assert (verdict.action, verdict.rule, verdict.terms.approvals) == (Action.REVIEW, "default-moves-masked", 1)
+        assert decide(rule, Effect.WRITE).rule == "a"
+    assert decide("{name: a, effects: [ddl], action: deny}", Effect.WRITE, attributes=MOVES).rule == "default-moves-masked"
+
+
+def test_a_rule_that_names_the_moves_overrides_the_hold_where_it_matches(decide):
+    knowing = f"{{name: a, {WRITES}, when: \"sql.moves_masked.all(c, c == 'public.customers.ssn')\", action: allow}}"
+    assert decide(knowing, Effect.WRITE, attributes=MOVES).rule == "a"
+    other = {"moves_masked": ["public.customers.card"], "probes_masked": []}
+    assert decide(knowing, Effect.WRITE, attributes=other).action is Action.REVIEW
+    nearly = f"{{name: a, {WRITES}, when: \"command.text != 'x.sql.moves_masked_'\", action: allow}}"
+    assert decide(nearly, Effect.WRITE, attributes=MOVES).rule == "default-moves-masked"
+
+
+def test_stricter_rules_and_their_terms_stay(decide):
+    denied = "{name: a, effects: [write], action: deny}"
+    assert decide(denied, Effect.WRITE, attributes=MOVES).rule == "a"
+    reviewed = "{name: a, effects: [write], action: review, review: {approvals: 2}}"
+    assert decide(reviewed, Effect.WRITE, attributes=MOVES).terms.approvals == 2
+
+
+def test_probes_of_masked_columns_can_be_denied(decide):
+    rule = "{name: no-probing, when: 'sql.probes_masked.size() > 0', action: deny}"
+    assert decide(rule, Effect.READ, attributes={"probes_masked": ["public.customers.ssn"]}).rule == "no-probing"
+    assert decide(rule, Effect.READ, attributes={"probes_masked": []}).rule == "default-reads"
+    assert decide(rule, Effect.READ).rule == "default-reads"

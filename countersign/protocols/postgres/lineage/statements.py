@@ -86,6 +86,8 @@ def _statement(node: Any, scope: Scope) -> Row | None:
     match kind:
         case "explain_stmt":
             _statement(tree.query, scope)
+            if not _is_run(tree):
+                scope.gathered.moves.clear()
             return Row(rest=Reveals(unknown=frozenset(scope.gathered.unknown)))
         case "declare_cursor_stmt" | "prepare_stmt":
             _statement(tree.query, scope)
@@ -114,6 +116,11 @@ def _statement(node: Any, scope: Scope) -> Row | None:
         case _:
             return None
     return None
+
+
+def _is_run(explain: Any) -> bool:
+    """Whether an EXPLAIN runs its statement; in doubt it does."""
+    return any(inner(option)[1].defname == "analyze" for option in explain.options)
 
 
 def expression(text: str, schema: str, table: str, world: World) -> Reveals:

@@ -30,6 +30,7 @@ from countersign.protocols.postgres.reading import (
     query_command,
     speaks_late,
     touches_schema,
+    with_masked,
 )
 from countersign.protocols.postgres.schema import Schema
 from countersign.protocols.postgres.server_texts import mask_response
@@ -208,6 +209,7 @@ class Requests:
         await self._see_own_changes()
         agrees = self._grammar_agrees()
         command, generation = await self._read(lambda schema: query_command(raw, sql, agrees, self._known, schema))
+        command = await self._with_masked(command, sql)
         answer = await self._judge(command)
         talk.statements.forget(b"")  # a simple Query destroys the unnamed statement and portal
         talk.portals.forget(b"")
@@ -314,8 +316,9 @@ class Requests:
         command, generation = await self._read(
             lambda schema: bind_command(known_as, raw, formats, values, agrees, self._known, schema)
         )
+        command = await self._with_masked(command, prepared.sql)
         if not is_certain:
-            command = doubted(command, _shown(statement))
+            command = with_masked(doubted(command, _shown(statement)), b"", self._known, None)
         answer = await self._judge(command, is_bound=True)
         if talk.skipping:  # an earlier message of this segment failed meanwhile: the target would ignore this one
             if isinstance(answer, Permit):
@@ -447,6 +450,17 @@ class Requests:
         if Effect.UNKNOWN in command.effects and not talk.schema_changed:
             command = command_by((await self._schema(catalog.schema_now())).of_now())
         return command, catalog.generation
+
+    async def _with_masked(self, command: Command, sql: bytes) -> Command:
+        """The command with what it does with masked columns, where any are masked."""
+        talk = self._talk
+        if not talk.surroundings.masking.has_columns:
+            return command
+        try:
+            world = (await talk.masked(set())).world
+        except CatalogUnavailable:
+            return with_masked(command, sql, self._known, None)
+        return with_masked(command, sql, self._known, world)
 
     async def _schema(self, asked: Awaitable[Schema]) -> Schema:
         try:
