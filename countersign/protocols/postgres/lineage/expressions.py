@@ -6,12 +6,14 @@ it stands. A condition counts as much as a value, in CASE as in a sub-select: ``
 
 from typing import Any
 
+from countersign.protocols.postgres.functions import REVIEWED
 from countersign.protocols.postgres.inspector.queries import CONSTRUCTS
 from countersign.protocols.postgres.inspector.tree import children, inner, words
 from countersign.protocols.postgres.lineage.reveals import NOTHING, Reveals, Row, union
 from countersign.protocols.postgres.lineage.scope import Scope
 
 COUNT = (["count"], ["pg_catalog", "count"])
+CONSTANTS = frozenset({"A_Const", "ParamRef", "SetToDefault", "String", "Integer", "Float", "Boolean", "SQLValueFunction"})
 MANY_ROWS = frozenset(
     """
     generate_series generate_subscripts unnest regexp_matches regexp_split_to_table string_to_table json_array_elements
@@ -25,11 +27,11 @@ MANY_ROWS = frozenset(
 
 def reveals(node: Any, scope: Scope) -> Reveals:
     """What a value of this expression can depend on. Raises ``TooComplex``."""
-    scope.step()
     item = inner(node)[1] if type(node).__name__ == "Node" else node
-    if item is None:
-        return NOTHING
     name = type(item).__name__
+    if item is None or name in CONSTANTS:
+        return NOTHING
+    scope.step()
     match name:
         case "ColumnRef":
             return _reference(item, scope)
@@ -43,8 +45,6 @@ def reveals(node: Any, scope: Scope) -> Reveals:
             return _part_of(item, scope)
         case "WindowDef":
             return union([_parts(item, scope), scope.windows if item.name or item.refname else NOTHING])
-        case "A_Const" | "ParamRef" | "SetToDefault" | "String" | "Integer" | "Float" | "Boolean" | "SQLValueFunction":
-            return NOTHING
         case "TypeName":
             doubt = scope.doubt(scope.world.type_problem(words(item.names)))
             return union([doubt, _parts(item, scope)])
@@ -87,6 +87,8 @@ def _call(call: Any, scope: Scope) -> Reveals:
     given = union(reveals(argument, scope) for argument in call.args)
     if names[-1] in MANY_ROWS:
         scope.probe(given)
+    if names[-1] in REVIEWED:
+        scope.gathered.moves |= given.columns  # to a notification, a lock, a sequence, a file, another server
     return union([scope.doubt(scope.world.function_problem(names)), given, around])
 
 

@@ -149,12 +149,15 @@ def _plain_select(tree: Any, outer: Scope) -> Row:
 
 def targets(target_list: Any, scope: Scope) -> Row:
     """The columns that a list of targets gives."""
-    row = Row()
+    row, head = Row(), []
     for node in target_list:
         target = inner(node)[1]
         star = star_of(target.val, scope)
-        row = row.beside(star if star is not None else Row(((_name(target), reveals(target.val, scope)),)))
-    return row
+        if star is None:
+            head.append((_name(target), reveals(target.val, scope)))
+        else:
+            row, head = row.beside(Row(tuple(head))).beside(star), []
+    return row.beside(Row(tuple(head)))
 
 
 def _name(target: Any) -> str:

@@ -7,8 +7,8 @@ from typing import Protocol
 from countersign.protocols.postgres.lineage.reveals import NOTHING, Reveals, Row, union, unknown
 from countersign.protocols.postgres.lineage.world import SYSTEM_COLUMNS, World
 
-MOST_STEPS = 100_000
-"""Nodes looked at, so that no text keeps the gateway busy: what takes more is not understood."""
+MOST_STEPS = 50_000
+"""Nodes looked at, constants left out, so that no text keeps the gateway busy: what takes more is not understood."""
 
 
 class TooComplex(Exception):

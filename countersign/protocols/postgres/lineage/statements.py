@@ -6,7 +6,9 @@ from typing import Any
 
 import postgast
 
-from countersign.protocols.postgres.inspector.tree import enum_name, inner, words
+from countersign._core import shape_key
+from countersign.protocols.postgres.inspector import TEXT_LIMIT
+from countersign.protocols.postgres.inspector.tree import descendants, enum_name, inner, words
 from countersign.protocols.postgres.lineage.expressions import reveals
 from countersign.protocols.postgres.lineage.queries import query, relation_written
 from countersign.protocols.postgres.lineage.reveals import NOTHING, Reveals, Row, union, unknown
@@ -49,11 +51,14 @@ NOT_READ = Lineage(None, ANYTHING, ANYTHING)
 
 
 def lineages(sql: str, world: World) -> tuple[Lineage, ...]:
-    """One a statement. Empty where the text cannot be parsed."""
-    kept = world.readings.get(sql)
+    """One a statement. Empty where the text cannot be parsed, or is longer than the inspector reads."""
+    if len(sql) > TEXT_LIMIT:
+        return ()
+    key = shape_key(sql.encode("utf-8", "replace"), True)  # no constant that a shape leaves out decides about columns
+    kept = world.readings.get(key)
     if kept is None:
         kept = _lineages(sql, world)
-        world.keep(sql, kept)
+        world.keep(key, kept)
     found: tuple[Lineage, ...] = kept
     return found
 
@@ -110,6 +115,8 @@ def _statement(node: Any, scope: Scope) -> Row | None:
             _alter(tree, scope)
         case "rename_stmt" | "alter_object_schema_stmt":
             _renamed(tree, scope)
+        case "create_stmt":
+            _referred(tree, scope)
         case "create_schema_stmt":
             for element in tree.schema_elts:
                 _statement(element, scope)
@@ -189,21 +196,36 @@ def _rule(tree: Any, scope: Scope) -> None:
 
 
 def _alter(tree: Any, scope: Scope) -> None:
-    """USING and generated columns carry values elsewhere; checks and keys look at them."""
+    """USING and generated columns carry values elsewhere; checks and keys look at them; what is no part of its parent any more, or is
+    computed no more, is no longer masked with it."""
+    _referred(tree, scope)
     for _, command in map(inner, tree.cmds):
-        subtype = enum_name(command, "subtype")
         kind, definition = inner(getattr(command, "def"))
-        if kind == "constraint":
-            _of_relation(tree.relation, (definition.raw_expr, definition.where_clause), scope)
-            _keys(tree.relation, words(definition.keys) + words(definition.fk_attrs), scope)
-        elif kind == "column_def":
-            for _, constraint in map(inner, definition.constraints):
-                is_computed = enum_name(constraint, "contype") in COMPUTED
-                _of_relation(tree.relation, (constraint.raw_expr,), scope, moves=is_computed)
-            if subtype == "AT_AlterColumnType":
+        match enum_name(command, "subtype"), kind:
+            case (_, "constraint"):
+                _of_relation(tree.relation, (definition.raw_expr, definition.where_clause), scope)
+                _keys(tree.relation, words(definition.keys) + words(definition.fk_attrs), scope)
+            case ("AT_AlterColumnType", "column_def"):
                 _converted(tree.relation, command.name, definition.raw_default, scope)
-        elif subtype == "AT_SetExpression":
-            _of_relation(tree.relation, (getattr(command, "def"),), scope, moves=True)
+            case (_, "column_def"):
+                for _, constraint in map(inner, definition.constraints):
+                    is_computed = enum_name(constraint, "contype") in COMPUTED
+                    _of_relation(tree.relation, (constraint.raw_expr,), scope, moves=is_computed)
+            case ("AT_SetExpression", _):
+                _of_relation(tree.relation, (getattr(command, "def"),), scope, moves=True)
+            case ("AT_DropExpression", _):
+                scope.gathered.moves |= (relation_written(tree.relation, scope).certain(command.name) or NOTHING).columns
+            case ("AT_DropInherit", "range_var"):
+                scope.gathered.moves |= relation_written(tree.relation, scope).whole.columns
+            case ("AT_DetachPartition", "partition_cmd"):
+                scope.gathered.moves |= relation_written(definition.name, scope).whole.columns
+
+
+def _referred(tree: Any, scope: Scope) -> None:
+    """A foreign key to a masked column tells of each value whether it is there."""
+    for node in descendants(tree):
+        if type(node).__name__ == "Constraint" and node.HasField("pktable"):
+            _keys(node.pktable, words(node.pk_attrs), scope)
 
 
 def _converted(relation: Any, column: str, using: Any, scope: Scope) -> None:

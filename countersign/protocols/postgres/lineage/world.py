@@ -13,6 +13,7 @@ from countersign.protocols.postgres.functions import HARMLESS, INFORMATION_SCHEM
 from countersign.protocols.postgres.lineage.reveals import NOTHING, Reveals, Row, unknown
 
 READINGS_KEPT = 1024
+LONGEST_KEPT = 16 << 10
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 """Where a row lies and which transaction wrote it: nothing of its values (manual, "System Columns")."""
 
@@ -72,7 +73,7 @@ class Code:
 class World:
     """``relations`` by name, in every schema. ``plain_types``: users' types to which a cast keeps the value. ``fresh``: tables that are
     too new for the catalog and known to hold nothing masked. ``partly``: masked columns, in full, of which only parts are masked.
-    ``readings`` keeps what was found, by the text."""
+    ``readings`` keeps what was found, by the shape of the text."""
 
     relations: Mapping[str, tuple[Relation, ...]] = field(default_factory=dict)
     code: Code = field(default_factory=Code)
@@ -82,7 +83,7 @@ class World:
     is_exact: bool = False
     fresh: frozenset[str] = frozenset()
     partly: frozenset[str] = frozenset()
-    readings: dict[str, Any] = field(default_factory=dict)
+    readings: dict[bytes, Any] = field(default_factory=dict)
 
     def exact(self) -> "World":
         """For texts of the catalog's own."""
@@ -92,11 +93,13 @@ class World:
         """Behind statements that made these tables."""
         return replace(self, fresh=fresh, readings={}) if fresh else self
 
-    def keep(self, sql: str, reading: Any) -> None:
-        """Remember what was found, for a while."""
+    def keep(self, key: bytes, reading: Any) -> None:
+        """Remember what was found, for a while, unless the key is long."""
+        if len(key) > LONGEST_KEPT:
+            return
         if len(self.readings) >= READINGS_KEPT:
             self.readings.clear()
-        self.readings[sql] = reading
+        self.readings[key] = reading
 
     def named(self, schema: str, name: str) -> tuple[Relation, ...]:
         """Every relation that a name may mean; pg_temp stands for any session's."""
