@@ -15,6 +15,8 @@ from countersign.reviews.service import command_json
 
 if TYPE_CHECKING:
     from countersign.config import Upstream
+    from countersign.masking import MaskRule
+    from countersign.protocols.postgres.masking import MaskedColumns
     from countersign.protocols.postgres.schema import Schema
 
 NO_SUCH_DATABASE = "3D000"
@@ -39,7 +41,11 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """How a statement is read, and the verdict on it. Without --live, neither gateway nor target needs to run."""
-    from countersign.protocols.postgres.reading import query_command  # slow to import, and needed here only
+    from countersign.protocols.postgres.reading import (  # slow to import, and needed here only
+        nothing_prepared,
+        query_command,
+        with_masked,
+    )
 
     loaded = settings(config)
     known = {settings_of.target.name: settings_of.target for settings_of in loaded.targets}
@@ -49,10 +55,13 @@ def explain(
     raw = sql.encode("utf-8", "surrogateescape")
     who = Identity(identity, IdentityKind.SERVICE_ACCOUNT, tuple(word for word in groups.split(",") if word))
     session = Session("se-explain", who, known[target], "local", datetime.now(UTC))
-    schema = (
-        asyncio.run(_catalog(upstreams[target], [database] if database else [target, upstreams[target].user])) if live else None
-    )
-    command = query_command(raw, raw, grammar_agrees=True, schema=schema)
+    if live:
+        rules = tuple(rule for rule in loaded.policy.masking_for(target) if not rule.exempt.include(who))
+        databases = [database] if database else [target, upstreams[target].user]
+        schema, masked = asyncio.run(_catalog(upstreams[target], databases, rules))
+        command = with_masked(query_command(raw, raw, grammar_agrees=True, schema=schema), raw, nothing_prepared, masked.world)
+    else:
+        command = query_command(raw, raw, grammar_agrees=True)
     verdict = loaded.policy.decide(who, known[target], session, command)
     shown = command_json(command)
     context = context_of(who, known[target], session, command)
@@ -77,18 +86,20 @@ def explain(
         if isinstance(value, list) and value:
             typer.echo(terminal_safe(f"sql.{name}: {', '.join(value)}"))
     if not live:
-        typer.echo("the target's catalog was not asked: names are taken for tables and PostgreSQL's own functions (--live asks it)")
+        told = "names are taken for tables and PostgreSQL's own functions, and none for a masked column"
+        typer.echo(f"the target's catalog was not asked: {told} (--live asks it)")
     typer.echo(f"verdict: {verdict.action} by rule {verdict.rule!r}")
 
 
-async def _catalog(upstream: "Upstream", databases: Sequence[str]) -> "Schema":
-    """What the catalog of the first of these databases that there is says, or the end."""
+async def _catalog(upstream: "Upstream", databases: Sequence[str], rules: "tuple[MaskRule, ...]") -> "tuple[Schema, MaskedColumns]":
+    """What the catalog of the first of these databases that there is says, and what is masked in it, or the end."""
     from countersign.protocols.postgres.session.catalog import CatalogUnavailable, read_catalog
     from countersign.protocols.postgres.session.target import Dialer
 
     for database in databases:
         try:
-            return (await read_catalog(Dialer(upstream), database)).schema
+            held = await read_catalog(Dialer(upstream), database, rules)
+            return held.schema, await held.masked_by(rules)
         except CatalogUnavailable as error:
             if error.code != NO_SUCH_DATABASE or database == databases[-1]:
                 fail(f"{error} (database {database!r}; --database names another)")

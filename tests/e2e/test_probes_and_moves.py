@@ -138,3 +138,11 @@ def test_the_record_tells_what_was_probed(gateway, agent):
     refused(agent, GUESSES[3])
     told = [event["body"]["command"] for event in gateway.audit("command")]
     assert [one["attributes"]["probes_masked"] for one in told if one["text"] == GUESSES[3]] == [["public.people.ssn"]]
+
+
+def test_explain_says_so_ahead_where_it_asks_the_catalog(gateway):
+    moving = gateway.json("policy", "explain", "--live", "--target", "shop", "INSERT INTO log SELECT ssn FROM people")
+    assert (moving["verdict"], moving["rule"]) == ("review", "default-moves-masked")
+    assert moving["sql"]["moves_masked"] == ["public.people.ssn"]
+    probing = gateway.json("policy", "explain", "--live", "--target", "shop", GUESSES[0])
+    assert (probing["verdict"], probing["rule"]) == ("deny", "no-probing")
