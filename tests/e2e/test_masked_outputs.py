@@ -109,6 +109,8 @@ def test_a_column_that_cannot_be_resolved_is_masked_with_a_notice_once(agent):
     assert len(notices) == 2
     agent.execute("SELECT ssn || '' FROM people")  # it is known why
     assert len(notices) == 2
+    agent.execute("SELECT same('a') AS first; SELECT same('b') AS second")
+    assert [notice.split('"')[1] for notice in notices[2:]] == ["first", "second"]
 
 
 def test_a_pipeline_and_a_prepared_statement_hear_the_notice_and_go_on(agent):

@@ -27,7 +27,6 @@ LARGE_OBJECTS = ("pg_largeobject", "data")
 TEXTS_OF_OTHERS = frozenset(
     {
         ("pg_stat_activity", "query"),
-        ("pg_stat_statements", "query"),
         ("pg_prepared_statements", "statement"),
         ("pg_cursors", "statement"),
     }
@@ -182,9 +181,8 @@ def _named_by_rules(catalog: Catalog, rules: Sequence[MaskRule]) -> Masks:
         name = f"{column.schema}.{column.table}.{column.column}"
         if rule := _named(column, name, rules):
             masked[place] = rule
-        is_of_postgresql = column.table_oid < FIRST_USER_OID or column.table == "pg_stat_statements"
         holds_values = column.table in SAMPLING_CATALOGS or (column.table, column.column) in TEXTS_OF_OTHERS
-        if rules and is_of_postgresql and holds_values:
+        if rules and holds_values and column.table_oid < FIRST_USER_OID:
             _put(masked, place, (DERIVED, REDACT))
     return masked
 

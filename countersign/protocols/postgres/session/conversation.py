@@ -147,7 +147,7 @@ class Conversation:
     """What this transaction has done to the catalog, as far as it is known."""
     own: tuple[int, MaskedColumns] | None = None
     """What is masked in the eyes of this transaction, and the generation of the target's catalog that this was made of."""
-    told: set[bytes] = field(default_factory=set)
+    told: set[tuple[bytes, tuple[tuple[str, str], ...]]] = field(default_factory=set)
     """The shapes of statements of which the client knows that they hold what cannot be resolved."""
     failure: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     """Ends with an error that came up outside of the two loops."""
@@ -251,7 +251,7 @@ class Conversation:
 
     def tell_unresolved(self, sql: str, planned: Planned) -> None:
         """Say once for each shape of a statement which columns are masked only because nobody can say what is in them."""
-        key = _core.shape_key(sql.encode(), False)
+        key = (_core.shape_key(sql.encode(), False), tuple(planned.unresolved))
         if not planned.unresolved or key in self.told:
             return
         if len(self.told) >= SHAPES_TOLD:
