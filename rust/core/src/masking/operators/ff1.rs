@@ -39,17 +39,13 @@ where
     for step in 0..ROUNDS {
         let round = if back { ROUNDS - 1 - step } else { step };
         let modulus = if round % 2 == 0 { first } else { second };
-        let block = last_block(&rest, round, if back { a } else { b }, width)?;
+        let block = last_block(&rest, round, if back { a } else { b });
         let digest = encrypted(cipher, xor(seed, block));
-        let y = digest
-            .iter()
-            .take(taken)
-            .fold(0u128, |y, &byte| (y << 8) | u128::from(byte))
-            % modulus;
+        let y = reduced(u128::from_be_bytes(digest) >> (8 * (16 - taken)), modulus);
         (a, b) = if back {
-            ((b + modulus - y) % modulus, a)
+            (reduced(b + modulus - y, modulus), a)
         } else {
-            (b, (a + y) % modulus)
+            (b, reduced(a + y, modulus))
         };
     }
     text.numbers = (a, b);
@@ -81,10 +77,21 @@ where
     Some((chain, rest))
 }
 
-fn last_block(rest: &[u8], round: u8, number: u128, width: usize) -> Option<[u8; 16]> {
-    let bytes = number.to_be_bytes();
-    let number = bytes.get(bytes.len().checked_sub(width)?..)?;
-    [rest, &[round], number].concat().try_into().ok()
+/// The remainder, without a division where bits do it.
+fn reduced(number: u128, modulus: u128) -> u128 {
+    if modulus.is_power_of_two() {
+        number & (modulus - 1)
+    } else {
+        number % modulus
+    }
+}
+
+/// What of Q stands ahead of the round, the round, and a number in the bytes that are left.
+fn last_block(ahead: &[u8], round: u8, number: u128) -> [u8; 16] {
+    let mut block = number.to_be_bytes();
+    let ahead = ahead.iter().chain([&round]);
+    block.iter_mut().zip(ahead).for_each(|(to, from)| *to = *from);
+    block
 }
 
 fn encrypted<C>(cipher: &C, block: [u8; 16]) -> [u8; 16]

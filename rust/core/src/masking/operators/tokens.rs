@@ -153,7 +153,11 @@ fn replace(symbols: &mut [Symbol], form: &[u8], keys: &Keys) -> Option<()> {
 }
 
 fn weight(radix: u32) -> u64 {
-    (f64::from(radix).log2() * 1000.0).ceil() as u64
+    match radix {
+        10 => 3322,
+        26 => 4701,
+        _ => (f64::from(radix).log2() * 1000.0).ceil() as u64,
+    }
 }
 
 fn fitting(symbols: &[Symbol], most: u64) -> (usize, u64) {
