@@ -169,6 +169,9 @@ static WORDS: LazyLock<Words<Set>> = LazyLock::new(|| {
 
 /// The detectors that the words ahead of `start` speak for.
 pub fn ahead_of(text: &[u8], start: usize) -> Set {
+    if start == 0 {
+        return 0;
+    }
     WORDS.ahead_of(text, start, WINDOW)
 }
 

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::masking::{
     scan::{
-        BEHIND_ANY, BEHIND_COLON, BEHIND_DASH, BEHIND_DOT, BEHIND_JOINT, BEHIND_OTHER, BEHIND_SPACE, OF_ANY,
-        OF_BOTH, OF_DIGITS, OF_LETTERS, Spot,
+        BEHIND_ANY, BEHIND_COLON, BEHIND_DASH, BEHIND_DOT, BEHIND_JOINT, BEHIND_OTHER, BEHIND_SPACE, CAPITAL,
+        DIGIT, OF_ANY, OF_BOTH, OF_DIGITS, OF_LETTERS, SMALL, Spot,
     },
     sieve,
 };
@@ -192,7 +192,7 @@ pub const DETECTORS: &[Detector] = &[
             Form::Pattern {
                 pattern: r"[0-9]{1,5}[A-Za-z]?,?(?: [A-Za-z\x80-\xff'.-]{1,20}){0,4} (?i:street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln|drive|dr|court|ct|square|sq|highway|hwy|parkway|pkwy|terrace|way|place|pl|rue|calle|via|rua|avenida|strada)\b\.?(?: [A-Za-z\x80-\xff'.-]{1,20}){0,4}",
                 starts: &[Start::Word {
-                    kinds: OF_ANY,
+                    kinds: OF_DIGITS | OF_BOTH,
                     lengths: (1, 6),
                     behind: BEHIND_SPACE | BEHIND_OTHER,
                     locate: here,
@@ -276,7 +276,10 @@ pub const DETECTORS: &[Detector] = &[
             Form::Pattern {
                 pattern: r"[0-9]{1,2}(?:st|nd|rd|th|\.)? (?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?,? [12][0-9]{3}",
                 starts: &[Start::Word {
-                    kinds: OF_ANY,
+                    kinds: OF_DIGITS
+                        | 1 << (SMALL | DIGIT)
+                        | 1 << (CAPITAL | DIGIT)
+                        | 1 << (SMALL | CAPITAL | DIGIT),
                     lengths: (1, 4),
                     behind: BEHIND_SPACE | BEHIND_DOT,
                     locate: here,
