@@ -28,12 +28,17 @@ Labelled = Mapping[str, ColumnLabels]
 """The column labels of each target, by its name."""
 
 
+def detector_name(detector: str) -> str:
+    """The name of a detector of a rule: itself, or within the description of one of the policy's own."""
+    return str(json.loads(detector)["name"]) if detector.startswith("{") else detector
+
+
 @dataclass(frozen=True, slots=True)
 class MaskRule:
     """A rule that masks columns (``schema.table.column``, globs allowed), content that detectors find, or both.
 
     With ``paths`` it masks what they name inside of JSON: in its columns, or where it names none in every column that holds JSON.
-    ``operator_json`` is the operator as the core reads it; ``targets`` are names or globs. ``labels`` stand for what a target calls so.
+    ``detect`` holds names of detectors, and detectors of the policy's own as the core reads them (JSON). ``operator_json`` is the operator as the core reads it; ``targets`` are names or globs. ``labels`` stand for what a target calls so.
     ``exempt`` see what it masks.
     """
 

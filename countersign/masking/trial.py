@@ -6,7 +6,7 @@ from typing import Protocol
 
 from countersign._core import Masker
 from countersign.masking.free_text import FreeText, without_names
-from countersign.masking.rules import MaskRule
+from countersign.masking.rules import MaskRule, detector_name
 
 CHUNK_BYTES = 1 << 16
 LINE_LIMIT_BYTES = 1 << 26
@@ -66,7 +66,7 @@ def try_values(
     rule_of: dict[str, str] = {}
     for rule in rules:
         for detector in rule.detect:
-            rule_of.setdefault(detector, rule.name)  # of several rules the first one masks
+            rule_of.setdefault(detector_name(detector), rule.name)  # of several rules the first one masks
     for line, value in enumerate(values, first_line):
         detectors = dict.fromkeys(name for name, _, _ in masker.explain(value, context))
         masked = (masker.mask_text(value, context)[0] if detectors else value).decode("utf-8", "backslashreplace")

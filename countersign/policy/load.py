@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from countersign._core import path_problem
+from countersign._core import detector_problem, path_problem
 from countersign.masking.rules import DETECTORS, GROUPS, OPERATORS, RANGE_UNITS, Labelled, MaskRule, column_problem
 from countersign.model import Action, Effect, IdentityKind, ReviewTerms, Subjects
 from countersign.policy.cel import Condition, ConditionError
@@ -23,6 +23,7 @@ DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 NOT_FOR_ROWS = {
     "presidio": "names take milliseconds a value, so no rule looks for them in rows; countersign masking test --presidio does"
 }
+DETECTOR_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -35,10 +36,14 @@ def load_policies(paths: Sequence[Path], labelled: Labelled | None = MappingProx
     digest = hashlib.sha256()
     rules: list[Rule] = []
     masks: list[tuple[MaskRule, str, int]] = []
-    for path in [*paths, DEFAULT_FILE]:
-        data = _read(path, problems)
+    files = [(path, _read(path, problems)) for path in [*paths, DEFAULT_FILE]]
+    # A rule may name a detector of a file that comes later. What is wrong with one is told when its own file is read.
+    named = [named for path, data in files if (section := _section(path, data, [])) for named in _own_detectors(section)]
+    _complain_of_twins("detector", [(name, file, line) for name, _, file, line in named], problems)
+    own = {name: detector for name, detector, _, _ in named}
+    for path, data in files:
         digest.update(len(data).to_bytes(8, "big") + data)
-        found = _file(path, data, problems, labelled)
+        found = _file(path, data, problems, labelled, own)
         rules.extend(found[0])
         masks.extend(found[1])
     _complain_of_twins("rule", [(rule.name, rule.file, rule.line) for rule in rules], problems)
@@ -46,9 +51,9 @@ def load_policies(paths: Sequence[Path], labelled: Labelled | None = MappingProx
     if problems:
         raise PolicyError(problems)
     defaults = tuple(rule for rule in rules if rule.file == str(DEFAULT_FILE))
-    own = tuple(rule for rule in rules if rule.file != str(DEFAULT_FILE))
+    theirs = tuple(rule for rule in rules if rule.file != str(DEFAULT_FILE))
     warnings = tuple(warning for rule in rules for warning in _warnings(rule))
-    return Policy(own, defaults, tuple(mask for mask, _, _ in masks), digest.hexdigest(), labelled or {}, warnings)
+    return Policy(theirs, defaults, tuple(mask for mask, _, _ in masks), digest.hexdigest(), labelled or {}, warnings)
 
 
 def parse_duration(text: str) -> float | None:
@@ -66,25 +71,67 @@ def _read(path: Path, problems: list[Problem]) -> bytes:
 
 
 def _file(
-    path: Path, data: bytes, problems: list[Problem], labelled: Labelled | None
+    path: Path, data: bytes, problems: list[Problem], labelled: Labelled | None, own: dict[str, str]
 ) -> tuple[list[Rule], list[tuple[MaskRule, str, int]]]:
+    """``own``: the policy's own detectors, as the core reads them, by name."""
+    section = _section(path, data, problems)
+    if section is None:
+        return [], []
+    rules = [rule for item in section.sections("rules") if (rule := _rule(item))]
+    masks = [(mask, item.file, item.line("name")) for item in section.sections("masking") if (mask := _mask(item, labelled, own))]
+    _own_detectors(section)
+    section.finish()
+    return rules, masks
+
+
+def _section(path: Path, data: bytes, problems: list[Problem]) -> Section | None:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         problems.append(Problem(str(path), 1, "is not UTF-8"))
-        return [], []
+        return None
     document, wrong = parse(text, str(path))
     problems.extend(wrong)
     if document is None:
-        return [], []
+        return None
     if not isinstance(document, Mapping):
-        problems.append(Problem(str(path), 1, "a policy file is a mapping with 'rules' and 'masking'"))
-        return [], []
-    section = Section(str(path), document, problems, "a policy file")
-    rules = [rule for item in section.sections("rules") if (rule := _rule(item))]
-    masks = [(mask, item.file, item.line("name")) for item in section.sections("masking") if (mask := _mask(item, labelled))]
-    section.finish()
-    return rules, masks
+        problems.append(Problem(str(path), 1, "a policy file is a mapping with 'rules', 'masking' and 'detectors'"))
+        return None
+    return Section(str(path), document, problems, "a policy file")
+
+
+def _own_detectors(section: Section) -> list[tuple[str, str, str, int]]:
+    """Name, detector as the core reads it, file and line of each detector that a file defines; what is wrong with one is complained of."""
+    return [
+        (name, detector, item.file, item.line("name"))
+        for item in section.sections("detectors")
+        for name, detector in _detector(item)
+    ]
+
+
+def _detector(item: Section) -> Iterator[tuple[str, str]]:
+    name = item.take("name", str, "", required=True)
+    item.where = f"detector {name!r}"
+    if name and not DETECTOR_NAME.fullmatch(name):
+        item.complain("name", f"{name!r} is no name for a detector", "small letters, digits and _, 64 at most")
+    if name in DETECTORS or name in GROUPS:
+        item.complain("name", f"{name!r} is a detector that there is already")
+    pattern = item.take("pattern", str, "", required=True)
+    checksum = _one_of(item, "checksum", ["luhn", "mod97", "none"]) or "none"
+    described = {"name": name, "pattern": pattern, "context": list(item.texts("context")), "checksum": checksum}
+    detector = json.dumps(described, ensure_ascii=False, sort_keys=True)
+    examples = item.section("examples")
+    good = list(examples.texts("match")) if examples else []
+    bad = list(examples.texts("no_match")) if examples else []
+    if examples is not None:
+        examples.finish()
+    if pattern and (problem := detector_problem(detector, good, bad)):
+        is_refused = problem.startswith("the pattern")
+        hint = "the syntax is that of RE2: no look-around, no references back" if is_refused else ""
+        item.complain("pattern" if is_refused else "examples", f"{item.where}: {problem}", hint)
+    item.finish()
+    if name and pattern:
+        yield name, detector
 
 
 def _warnings(rule: Rule) -> Iterator[str]:
@@ -224,7 +271,7 @@ def _only_step(review: Section) -> Section:
     return steps[0]
 
 
-def _mask(item: Section, labelled: Labelled | None) -> MaskRule | None:
+def _mask(item: Section, labelled: Labelled | None, own: dict[str, str]) -> MaskRule | None:
     before = len(item.problems)
     name = item.take("name", str, "", required=True)
     item.where = f"mask rule {name!r}"
@@ -233,7 +280,7 @@ def _mask(item: Section, labelled: Labelled | None) -> MaskRule | None:
     for line, column in numbered:
         if wrong := column_problem(column):
             item.complain_at(line, *wrong)
-    detect = _detectors(_all_of(item, "detect", (*DETECTORS, *GROUPS), NOT_FOR_ROWS))
+    detect = _detectors(_all_of(item, "detect", (*DETECTORS, *GROUPS, *own), NOT_FOR_ROWS), own)
     paths = _paths(item)
     targets = item.texts("targets")
     labels = _column_labels(item, targets, labelled)
@@ -245,9 +292,9 @@ def _mask(item: Section, labelled: Labelled | None) -> MaskRule | None:
     return rule if len(item.problems) == before else None
 
 
-def _detectors(names: Sequence[str]) -> tuple[str, ...]:
-    """The names with each group written out, each detector once."""
-    return tuple(dict.fromkeys(detector for name in names for detector in GROUPS.get(name, (name,))))
+def _detectors(names: Sequence[str], own: dict[str, str]) -> tuple[str, ...]:
+    """The names with each group and each detector of the policy's own written out, each detector once."""
+    return tuple(dict.fromkeys(detector for name in names for detector in GROUPS.get(name, (own.get(name, name),))))
 
 
 def _paths(item: Section) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ use countersign_core::{
         Found, Masker as CoreMasker,
         context::Context,
         copy::{CopyFormat, CopyMasker},
+        custom,
         detectors::DETECTORS,
         kinds::Kind,
         operators::Operator,
@@ -217,11 +218,11 @@ impl Masker {
 
     /// `column` is the name of the column that holds the value.
     #[pyo3(signature = (text, column = None))]
-    fn explain(&self, text: &[u8], column: Option<&[u8]>) -> Vec<(&'static str, usize, usize)> {
+    fn explain(&self, text: &[u8], column: Option<&[u8]>) -> Vec<(String, usize, usize)> {
         let found = self.find(text, column);
         found
             .iter()
-            .map(|one| (self.0.detector_of(one), one.hit.start, one.hit.end))
+            .map(|one| (self.0.detector_of(one).to_owned(), one.hit.start, one.hit.end))
             .collect()
     }
 }
@@ -290,6 +291,12 @@ fn column_plan(
 #[pyfunction]
 fn kind_of_type(oid: u32) -> &'static str {
     Kind::of_type(oid).name()
+}
+
+/// What is wrong with a detector of a policy's own, given as JSON, or with its examples; '' where nothing is.
+#[pyfunction]
+fn detector_problem(detector: &str, must_match: Vec<String>, must_not_match: Vec<String>) -> String {
+    custom::problem(detector, &must_match, &must_not_match)
 }
 
 #[pyfunction]
@@ -460,7 +467,7 @@ mod _core {
         BackendDecoder, FrontendDecoder, Masker, ProtocolError, RowPlan, StartupDecoder, decode_bind,
         decode_copy_response, decode_describe, decode_execute, decode_fields, decode_function_call,
         decode_function_result, decode_parse, decode_query, decode_row_description, decode_rows,
-        kind_of_type, path_problem, shape_key, steady_request,
+        detector_problem, kind_of_type, path_problem, shape_key, steady_request,
     };
     use super::{DETECTORS, PyResult};
     use pyo3::prelude::*;

@@ -31,7 +31,7 @@ def refused(load, tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("- rules\n", "1: a policy file is a mapping with 'rules' and 'masking'"),
+        ("- rules\n", "1: a policy file is a mapping with 'rules', 'masking' and 'detectors'"),
         ("rule: []\n", "1: unknown key 'rule' in a policy file (hint: did you mean 'rules'?)"),
         ("rules: {}\n", "1: 'rules' must be a list"),
         ("rules:\n  - x\n", "2: every item of 'rules' must be a mapping"),

@@ -2,6 +2,7 @@
 
 pub mod context;
 pub mod copy;
+pub mod custom;
 pub mod detectors;
 mod fold;
 pub mod json;
@@ -16,6 +17,7 @@ pub mod sieve;
 use std::sync::Arc;
 
 use context::Context;
+use custom::Custom;
 use detectors::{DETECTORS, Hit, Search, Set};
 use operators::{Keys, Operator};
 use scan::Scanner;
@@ -23,6 +25,7 @@ use sieve::{Candidates, FEW, Sieve};
 
 /// A detector in use: which table entry, for which rule, and what replaces its hits.
 struct Watch {
+    /// Its place in the table, or behind the table's end among the policy's own.
     detector: usize,
     rule: String,
     operator: Operator,
@@ -39,6 +42,7 @@ struct Inner {
     /// The watch of each detector: the first that names it.
     watch_of: Vec<Option<usize>>,
     in_use: Set,
+    custom: Vec<Custom>,
     scanner: Scanner,
     /// Those of every detector in use, each once, where there are few.
     sieves: Option<Vec<Sieve>>,
@@ -70,31 +74,48 @@ pub struct Found {
 }
 
 impl Masker {
-    /// `detect` holds (detector, rule, operator as JSON).
+    /// `detect` holds (detector, rule, operator as JSON); a detector is a name of the table or one of the policy's own as JSON
+    /// (`Custom::from_json`).
     pub fn new(detect: &[(String, String, String)], hash_key: &[u8]) -> Result<Self, String> {
+        let mut custom: Vec<Custom> = Vec::new();
+        let mut place = |name: &str| {
+            if !name.starts_with('{') {
+                return detectors::position(name).ok_or_else(|| format!("unknown detector {name:?}"));
+            }
+            let one = Custom::from_json(name)?;
+            let known = custom.iter().position(|known| known.name == one.name);
+            if known.is_none() {
+                custom.push(one);
+            }
+            Ok(DETECTORS.len() + known.unwrap_or(custom.len() - 1))
+        };
         let watches = detect
             .iter()
             .map(|(name, rule, operator)| {
-                let detector =
-                    detectors::position(name).ok_or_else(|| format!("unknown detector {name:?}"))?;
                 Ok(Watch {
-                    detector,
+                    detector: place(name)?,
                     rule: rule.clone(),
                     operator: Operator::from_json(operator)?,
                 })
             })
             .collect::<Result<Vec<_>, String>>()?;
-        let watch_of: Vec<_> = (0..DETECTORS.len())
+        if custom.len() > custom::MOST {
+            return Err(format!("more than {} detectors of its own", custom::MOST));
+        }
+        let watch_of: Vec<_> = (0..DETECTORS.len() + custom.len())
             .map(|detector| watches.iter().position(|watch| watch.detector == detector))
             .collect();
-        let in_use = watches.iter().fold(0, |set, watch| set | 1 << watch.detector);
+        let of_table = watches.iter().filter(|watch| watch.detector < DETECTORS.len());
+        let in_use = of_table.fold(0, |set, watch| set | 1 << watch.detector);
+        let sieves = few_sieves(in_use).filter(|_| custom.is_empty());
         Ok(Self {
             inner: Arc::new(Inner {
                 watches,
                 watch_of,
                 in_use,
+                custom,
                 scanner: Scanner::new(in_use),
-                sieves: few_sieves(in_use),
+                sieves,
                 keys: Keys::new(hash_key)?,
             }),
         })
@@ -115,17 +136,34 @@ impl Masker {
         let mut search = Search::new(text, context.detectors, false);
         let folds = self.inner.scanner.scan(text, &mut search);
         let mut hits = search.hits;
+        hits.extend(self.find_custom(text, context));
         if folds {
             for piece in fold::pieces(text) {
                 let mut search = Search::new(&piece.bytes, context.detectors, false);
                 self.inner.scanner.scan(&piece.bytes, &mut search);
-                hits.extend(search.hits.iter().filter_map(|(detector, hit)| {
-                    let (start, end) = piece.origin(text, hit.start, hit.end)?;
-                    Some((*detector, Hit { start, end }))
-                }));
+                let custom = self.find_custom(&piece.bytes, context);
+                hits.extend(
+                    search
+                        .hits
+                        .into_iter()
+                        .chain(custom)
+                        .filter_map(|(detector, hit)| {
+                            let (start, end) = piece.origin(text, hit.start, hit.end)?;
+                            Some((detector, Hit { start, end }))
+                        }),
+                );
             }
         }
         self.ordered(hits)
+    }
+
+    fn find_custom(&self, text: &[u8], context: Context) -> Vec<(usize, Hit)> {
+        let mut hits = Vec::new();
+        for (index, custom) in self.inner.custom.iter().enumerate() {
+            let found = custom.find(text, context.custom >> index & 1 == 1);
+            hits.extend(found.into_iter().map(|hit| (DETECTORS.len() + index, hit)));
+        }
+        hits
     }
 
     fn ordered(&self, hits: Vec<(usize, Hit)>) -> Vec<Found> {
@@ -155,14 +193,22 @@ impl Masker {
     /// True unless `find` finds nothing, whatever the column's name.
     pub fn finds_any(&self, text: &[u8]) -> bool {
         let mut search = Search::new(text, 0, true);
-        self.inner.scanner.scan(text, &mut search) || !search.hits.is_empty()
+        self.inner.scanner.scan(text, &mut search)
+            || !search.hits.is_empty()
+            || !self.find_custom(text, Context::default()).is_empty()
     }
 
     /// What a column's name says about its values.
     pub fn context_of(&self, name: &[u8]) -> Context {
         Context {
             detectors: context::of_name(name) & self.inner.in_use,
-            custom: 0,
+            custom: self
+                .inner
+                .custom
+                .iter()
+                .enumerate()
+                .filter(|(_, custom)| custom.is_named_by(name))
+                .fold(0, |set, (index, _)| set | 1 << index),
         }
     }
 
@@ -175,10 +221,16 @@ impl Masker {
     }
 
     /// The name of the detector that made a hit.
-    pub fn detector_of(&self, found: &Found) -> &'static str {
-        self.watch(found)
-            .and_then(|watch| DETECTORS.get(watch.detector))
-            .map_or("", |detector| detector.name)
+    pub fn detector_of(&self, found: &Found) -> &str {
+        let Some(watch) = self.watch(found) else { return "" };
+        match DETECTORS.get(watch.detector) {
+            Some(detector) => detector.name,
+            None => self
+                .inner
+                .custom
+                .get(watch.detector - DETECTORS.len())
+                .map_or("", |custom| &custom.name),
+        }
     }
 
     /// The rule that a hit belongs to.

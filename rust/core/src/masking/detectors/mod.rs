@@ -306,6 +306,18 @@ fn written(text: &[u8], start: usize, end: usize, check: fn(&[u8]) -> bool, is_w
     (!is_decimal && check(compact.text())).then_some(hit)
 }
 
+/// Luhn's sum over the digits of a text, which has some.
+pub fn luhn_of(text: &[u8]) -> bool {
+    let digits: Vec<u8> = text.iter().copied().filter(u8::is_ascii_digit).collect();
+    !digits.is_empty() && checksums::luhn(&digits)
+}
+
+/// The remainder by 97 of the letters and digits of a text.
+pub fn modulo_97_of(text: &[u8]) -> u32 {
+    let letters = text.iter().filter(|byte| byte.is_ascii_alphanumeric());
+    checksums::modulo_97(letters.map(u8::to_ascii_uppercase))
+}
+
 // -- what may stand around a hit
 
 /// The place itself.
