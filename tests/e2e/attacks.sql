@@ -11,6 +11,7 @@ CREATE VIEW looks_plain AS SELECT a, writer('view') AS b FROM plain;
 CREATE VIEW nested AS SELECT * FROM (SELECT * FROM looks_plain) x;
 CREATE VIEW locking AS SELECT * FROM plain FOR UPDATE;
 CREATE MATERIALIZED VIEW mat AS SELECT a FROM plain;
+CREATE TABLE swapped (a int);
 CREATE TABLE shadowed (a int);
 CREATE VIEW front.shadowed AS SELECT writer('front') AS a;
 CREATE TYPE shade AS ENUM ('light');

@@ -161,11 +161,11 @@ class Agent:
                 return "held" if self._held else state
             if result.status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT):
                 self._drain(result.status)
-            elif result.status is ExecStatus.FATAL_ERROR and state == "ran":
+            elif result.status == ExecStatus.FATAL_ERROR and state == "ran":
                 state = (result.error_field(67) or b"?").decode()
 
     def _drain(self, status):
-        if status is ExecStatus.COPY_IN:
+        if status == ExecStatus.COPY_IN:
             self._server.put_copy_end(b"no")
         else:
             while self._server.get_copy_data(0)[0] > 0:
@@ -608,3 +608,22 @@ def test_i3_a_view_that_another_session_redefines_is_judged_anew(built, target, 
         other.execute("CREATE OR REPLACE VIEW fair_view AS SELECT a, upper(b) FROM plain")
         assert getattr(agent, ask)("SELECT * FROM fair_view") == "ran"
     assert target.state()[-1]["deeds"] == before
+
+
+def test_i3_a_relation_that_another_session_is_about_to_swap_is_no_read(built, target):
+    """The server would let it wait for the lock, and then look the name up again."""
+    gateway, builder = built
+    with Agent(gateway.connect()) as agent, psycopg.connect(builder) as other:
+        for _ in range(5):
+            assert agent.query("SELECT a FROM swapped") == "ran"
+        other.execute("ALTER TABLE swapped RENAME TO was_swapped")
+        other.execute("ALTER VIEW looks_plain RENAME TO swapped")
+        assert agent.query("SELECT a FROM swapped") == "held"
+        other.rollback()
+        assert agent.query("SELECT a FROM swapped") == "ran"
+
+
+def test_i3_what_does_not_exist_yet_is_no_read_behind_another_statement(gateway, unchanged):
+    with Agent(gateway.connect()) as agent:
+        assert agent.query("SELECT * FROM not_yet") == "42P01"
+        assert agent.query("SELECT 1; SELECT * FROM not_yet") == "held"

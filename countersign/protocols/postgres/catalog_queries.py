@@ -37,6 +37,18 @@ _HELD = """
 """
 
 
+LOCKED = """
+    SELECT l.relation, l.pid
+    FROM pg_catalog.pg_locks l
+    JOIN pg_catalog.pg_class c ON c.oid = l.relation
+    WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.pid <> pg_catalog.pg_backend_pid()
+      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
+      AND c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+    ORDER BY 1, 2
+"""
+"""Relations that a session has locked so that even readers wait, and which session: what it does to them is not to be seen yet."""
+
+
 def _unless_held(relation: str, text: str) -> str:
     return f"CASE WHEN {relation} NOT IN (SELECT relation FROM held) THEN {text} END"  # noqa: S608  # texts of this file
 

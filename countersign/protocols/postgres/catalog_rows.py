@@ -79,6 +79,7 @@ def schema_of(search_path: Sequence[str], rows: Rows) -> Schema:
         operators=_operators(rows, functions),
         casts=_casts(rows, functions),
         comparisons=_comparisons(rows, functions),
+        locked=rows["locked"],
         event_triggers=[Trigger(name, function, frozenset({event}), False) for name, event, function in rows["event_triggers"]],
     )
 

@@ -10,7 +10,7 @@ from countersign.model.command import SHOWN_CHARACTERS, cut_mark
 from countersign.protocols.postgres.codec import Prepared
 from countersign.protocols.postgres.errors import ProtocolViolation
 from countersign.protocols.postgres.inspector import SCHEMA_STAYS, Finding, Reading, inspect_sql
-from countersign.protocols.postgres.inspector.expressions import ANY_SETTING, type_problem
+from countersign.protocols.postgres.inspector.expressions import ANY_SETTING, LOCKED, type_problem
 from countersign.protocols.postgres.lineage import ANYTHING, World, lineages
 from countersign.protocols.postgres.naming import Use, Verb, uses
 from countersign.protocols.postgres.schema import FIRST_USER_OID, Schema
@@ -281,6 +281,11 @@ def touches_schema(command: Command) -> bool:
     """True where the target's catalog may be another afterwards."""
     is_call = all(statement.kind == "FunctionCall" for statement in command.statements)
     return not (command.effects <= SCHEMA_STAYS or (is_call and calls_large_object(command)))
+
+
+def meets_lock(command: Command) -> bool:
+    """True where a relation that it is about is locked, so that it would wait and then find another."""
+    return any(LOCKED in reason for statement in command.statements for reason in statement.reasons)
 
 
 def may_move_path(command: Command) -> bool:

@@ -194,7 +194,8 @@ class Schema:
     ``search_path`` is what sessions start with. It says how a name is told; what a statement may do is judged by every relation,
     function, operator and type of that name in any schema, for a session's path may have become another. ``unseen`` says what may be called
     for values of PostgreSQL's own types, and so by any query. ``unsettled_because`` says
-    why the catalog is no word on the moment, so that no query is a read; it is empty where the catalog is.
+    why the catalog is no word on the moment, so that no query is a read; it is empty where the catalog is. ``locked`` holds relations
+    that even readers wait for, and the processes that have locked them.
     """
 
     version: str
@@ -210,6 +211,7 @@ class Schema:
     unsettled_because: str = ""
     is_path_known: bool = True
     is_of_now: bool = False
+    locked: tuple[tuple[int, int], ...] = ()
     _relations_by_name: Mapping[str, tuple[Relation, ...]] = field(default_factory=dict)
     _types_by_name: Mapping[str, tuple[Type, ...]] = field(default_factory=dict)
 
@@ -225,6 +227,7 @@ class Schema:
         casts: Iterable[Cast] = (),
         event_triggers: Iterable[Trigger] = (),
         comparisons: Iterable[Comparison] = (),
+        locked: Iterable[tuple[int, int]] = (),
     ) -> "Schema":
         """A schema with its indexes."""
         held, known = tuple(relations), tuple(types)
@@ -239,14 +242,15 @@ class Schema:
             casts=held_casts,
             event_triggers=tuple(event_triggers),
             comparisons={comparison.type_oid: comparison.function for comparison in compared},
+            locked=tuple((relation, session) for relation, session in locked),
             unseen=tuple(_unseen(held_casts, compared)),
             _relations_by_name=_by_name(held),
             _types_by_name=_by_name(known),
         )
 
     @property
-    def _key(self) -> tuple[str, str, bool, bool]:
-        return (self.version, self.unsettled_because, self.is_path_known, self.is_of_now)
+    def _key(self) -> tuple[object, ...]:
+        return (self.version, self.unsettled_because, self.is_path_known, self.is_of_now, self.locked)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Schema) and self._key == other._key
@@ -275,6 +279,20 @@ class Schema:
     def of_now(self) -> "Schema":
         """This catalog, read a moment ago: the server refuses what is not in it."""
         return replace(self, is_of_now=True)
+
+    def later(self) -> "Schema":
+        """This catalog for a statement that has to wait for another: what is not in it may be made meanwhile."""
+        return replace(self, is_of_now=False) if self.is_of_now else self
+
+    def seen_by(self, session: int) -> "Schema":
+        """This catalog for the server's process of this id, which need not wait for its own locks."""
+        if all(holder != session for _, holder in self.locked):
+            return self
+        return replace(self, locked=tuple((relation, holder) for relation, holder in self.locked if holder != session))
+
+    def is_locked(self, relation: Relation) -> bool:
+        """Whether another session has locked a relation so that even readers wait, and may be changing it."""
+        return any(oid == relation.oid for oid, _ in self.locked)
 
     def relations_named(self, schema: str, name: str) -> tuple[Relation, ...]:
         """Every relation that a name may mean; ``schema`` is empty where the text has none. pg_temp stands for any session's."""

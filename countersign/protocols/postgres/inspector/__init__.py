@@ -71,12 +71,13 @@ def _inspect(sql: str, schema: Schema | None) -> Reading:
 
 
 def _in_order(nodes: Iterable[Any], schema: Schema | None) -> Iterator[Statement]:
-    """Behind a statement that may change the schema, the catalog is no word on the rest of the text."""
+    """Behind a statement that may change the schema, the catalog is no word on the rest of the text; behind any other, it is not on
+    what others may have made until then."""
     for raw in nodes:
         read = statement(raw.stmt, schema)
         yield read
-        if schema is not None and not read.effects <= SCHEMA_STAYS:
-            schema = schema.unsettled()
+        if schema is not None:
+            schema = schema.later() if read.effects <= SCHEMA_STAYS else schema.unsettled()
 
 
 def _unparsed(why: str) -> Reading:

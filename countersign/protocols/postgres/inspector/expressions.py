@@ -21,6 +21,8 @@ ANY_SETTING = "?"
 
 UNREADABLE = "could not be read, for another session has the relation locked"
 
+LOCKED = "which another session has locked and may be making into something else"
+
 BUILT_IN_RULE = "which is not a built-in one"
 
 

@@ -9,6 +9,7 @@ from countersign.model import Effect
 from countersign.protocols.postgres.builtins import SENSITIVE_RELATIONS, TOAST_SCHEMA
 from countersign.protocols.postgres.inspector.columns import query_columns
 from countersign.protocols.postgres.inspector.expressions import (
+    LOCKED,
     MADE_OF_PARTS,
     UNREADABLE,
     literal_problem,
@@ -94,6 +95,9 @@ def full_names(relation: Any, found: Finding) -> tuple[str, ...]:
 def _read(relation: Relation, found: Finding) -> None:
     if relation.oid in found.path or (relation.is_built_in and not relation.uses):
         return
+    assert found.schema is not None
+    if found.schema.is_locked(relation):
+        found.add(Effect.UNKNOWN, f"reads {relation.full_name}, {LOCKED}")
     if relation.kind == "foreign":
         found.add(Effect.UNKNOWN, f"reads {relation.full_name}, a foreign table: what that does is up to another server")
     elif relation.kind == "view":
@@ -196,6 +200,9 @@ def parsed(sql: str) -> tuple[Any, ...]:
 def _write(relation: Relation, events: frozenset[str], columns: frozenset[str] | None, found: Finding) -> None:
     if relation.oid in found.path or relation.is_built_in:
         return
+    assert found.schema is not None
+    if found.schema.is_locked(relation):
+        found.add(Effect.UNKNOWN, f"writes {relation.full_name}, {LOCKED}")
     if relation.kind == "foreign":
         found.add(Effect.UNKNOWN, f"writes {relation.full_name}, a foreign table: what that does is up to another server")
     _fire(relation, events, found)

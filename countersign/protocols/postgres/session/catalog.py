@@ -9,7 +9,7 @@ import structlog
 
 from countersign._core import Epoch
 from countersign.masking import MaskRule
-from countersign.protocols.postgres.catalog_queries import FINGERPRINT, PREPARE, SURROUNDINGS, queries
+from countersign.protocols.postgres.catalog_queries import FINGERPRINT, LOCKED, PREPARE, SURROUNDINGS, queries
 from countersign.protocols.postgres.catalog_rows import Rows, is_whole, masking_catalog, schema_of
 from countersign.protocols.postgres.errors import TargetRefused
 from countersign.protocols.postgres.masking import Catalog, MaskedColumns, TargetMasking, resolve
@@ -164,11 +164,12 @@ async def read_catalog(dialer: Dialer, database: str, rules: tuple[MaskRule, ...
         await fetch(connection, PREPARE)
         await fetch(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         ((state,),) = await fetch(connection, FINGERPRINT)
-        fingerprint = f"{version} {shown_path} {path} {state}"
+        locked = await fetch(connection, LOCKED)
+        fingerprint = f"{version} {shown_path} {path} {state} {locked}"
         if before is not None and before.fingerprint == fingerprint:
             return before
         wanted = queries(int(version)) | (FOR_MASKING if any(rule.is_of_columns for rule in rules) else {})
-        rows = {name: await fetch(connection, sql) for name, sql in wanted.items()}
+        rows = {name: await fetch(connection, sql) for name, sql in wanted.items()} | {"locked": locked}
     except InquiryFailed as error:
         raise CatalogUnavailable(f"the target's catalog cannot be read: {error}") from error
     finally:

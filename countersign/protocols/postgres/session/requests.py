@@ -3,6 +3,7 @@
 Client messages of a new segment wait until the target is ready (see ``codec``). Everything that is not listed here is refused.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
@@ -27,6 +28,7 @@ from countersign.protocols.postgres.reading import (
     makes_relations,
     may_move_path,
     may_prepare,
+    meets_lock,
     query_command,
     speaks_late,
     touches_schema,
@@ -34,7 +36,7 @@ from countersign.protocols.postgres.reading import (
 )
 from countersign.protocols.postgres.schema import Schema
 from countersign.protocols.postgres.server_texts import mask_response
-from countersign.protocols.postgres.session.catalog import CatalogUnavailable
+from countersign.protocols.postgres.session.catalog import READ_AT_MOST_EVERY_S, CatalogUnavailable
 from countersign.protocols.postgres.session.conversation import Conversation, SessionHold, ours
 from countersign.protocols.postgres.session.memory import LONG_BYTES
 from countersign.protocols.postgres.session.own_changes import OWN_CHANGES, OWN_CHECKS, read_changes
@@ -54,6 +56,8 @@ LONGEST_READABLE = 4 * TEXT_LIMIT
 """Bytes of UTF-8; a longer text is unknown, whatever it says."""
 LONGEST_LEARNED = 64 << 10
 """Bytes of a text whose shape is remembered."""
+LOOKS_AT_A_LOCK = 3
+"""How often a command is read again, while another session has locked what it is about, before it is judged as not understood."""
 LONGEST_NAME = 63
 """Bytes of a name that the server tells apart (NAMEDATALEN - 1)."""
 
@@ -440,7 +444,8 @@ class Requests:
     async def _read(self, command_by: Callable[[Schema], Command]) -> tuple[Command, int]:
         """A command as the target's catalog lets it be read, and the generation of that catalog.
 
-        What is not understood is read once more by the catalog of this moment: it may be about what others have just made.
+        What is not understood is read once more by the catalog of this moment: it may be about what others have just made. A lock that
+        readers wait for is waited for here, for a while: behind it the same name may mean something else.
         """
         talk = self._talk
         if any(entry.running is not None and entry.running.schema_change for entry in talk.replies.queue):
@@ -448,6 +453,11 @@ class Requests:
         catalog = talk.surroundings.catalog
         command = command_by(await self._schema(catalog.schema()))
         if Effect.UNKNOWN in command.effects and not talk.schema_changed:
+            command = command_by((await self._schema(catalog.schema_now())).of_now())
+        for _ in range(LOOKS_AT_A_LOCK):
+            if not meets_lock(command) or talk.schema_changed:
+                break
+            await asyncio.sleep(READ_AT_MOST_EVERY_S)
             command = command_by((await self._schema(catalog.schema_now())).of_now())
         return command, catalog.generation
 
@@ -469,6 +479,7 @@ class Requests:
             return Schema.unread(str(error))
         if self._talk.schema_changed:
             schema = schema.unsettled()
+        schema = schema.seen_by(self._talk.target.pid)
         return schema.off_path() if self._talk.path_moved else schema
 
     async def _judge(self, command: Command, *, is_bound: bool = False) -> Permit | Denial:

@@ -202,3 +202,18 @@ def test_where_no_type_is_checked_analysis_is_free():
     assert analysis_problem("COMMIT", Schema.unread("it went away"), is_certain=True) == ""
     assert analysis_problem("SELECT 1", schema().unsettled("a change"), is_certain=True) == "a change"
     assert analysis_problem("SELECT 1", schema(), is_certain=False)
+
+
+def test_i3_a_relation_that_another_session_has_locked_is_not_read_for_what_it_still_is():
+    relation = Relation(30000, "public", "t", "table", (Column("a", INT),))
+    locked = Schema.of("locked", ("public",), relations=[relation], locked=[(30000, 7)])
+    assert Effect.UNKNOWN in inspect_sql("SELECT * FROM t", locked).effects
+    assert Effect.UNKNOWN in inspect_sql("INSERT INTO t VALUES (1)", locked).effects
+    assert inspect_sql("SELECT * FROM t", locked.seen_by(7)).effects == {Effect.READ}
+    assert Effect.UNKNOWN in inspect_sql("SELECT * FROM t", locked.seen_by(8)).effects
+
+
+def test_i3_a_name_that_does_not_exist_is_left_to_the_server_only_where_nothing_comes_first():
+    now = Schema.of("now", ("public",)).of_now()
+    assert inspect_sql("SELECT * FROM nowhere", now).effects == {Effect.READ}
+    assert Effect.UNKNOWN in inspect_sql("SELECT 1; SELECT * FROM nowhere", now).effects
