@@ -123,6 +123,12 @@ MASKING = {
     "jwt": b"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
     "private-key": b"-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- -----BEGIN PRIVATE KEY-----",
     "one-in-another": b"ana@4242424242424242.example.com a@b.co415-555-2671",
+    "identity": b"cpf 39053344705, 390.533.447-05; SSN: 078051120; 131052-308T RCCMNL83S18D969H 54362315K",
+    "folds": "4242\u200b4242\u00ad4242 4242 \uff14\uff12\u0664\u0662 1\u20132".encode(),
+    "addresses": b"192.168.0.1 2001:db8::1 00:1A:2b:3c:4d:5e 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
+    "header": b"Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ== postgresql://app:s3cret@db/shop api_key = 'a8f3Kq92LmZx04TrYw7B'",
+    "context": b"DOB: 1985-03-12, Address: 221B Baker Street, phone: 4155552671, geboren am 12. March 1985",
+    "zone": b"L898902C36UTO7408122F1204159ZE184226B<<<<<10 MORGA657054SM9IJ",
     "not-utf8": b"\xff\xfeana@example.com\xff123-45-6789\x80",
     "operator": b'{"partial":{"keep_first":1,"keep_last":4}}',
 }
