@@ -22,6 +22,7 @@ from pathlib import Path
 from countersign._core import Run
 from countersign.audit import canonical, verify
 from countersign.audit.merkle import inclusion_proof
+from countersign.audit.search import Query
 from countersign.model import AuditEvent
 from countersign.store import Database, LogFile, StoredAuditLog
 
@@ -60,6 +61,11 @@ FINISHED = {
     "masked": [],
 }
 PAIR = [("command", canonical(COMMAND)), ("command.finished", canonical(FINISHED))]
+SEARCHES = {
+    "an identity that did everything": Query(identity="crew"),
+    "a table that nothing touched": Query(table="public.orders"),
+    "a text that is nowhere": Query(text="DROP TABLE"),
+}
 RUN_RECORDS = 512
 RUN = Run(PAIR * (RUN_RECORDS // 2))
 EVENT = AuditEvent("command", COMMAND)
@@ -124,6 +130,10 @@ async def main(folder: Path, records: int, seconds: float, tasks: int) -> None:
         size, step = size + len(one), max(step, min(size, records - size, 1_000_000))
         if step < 1_000:
             break
+    for name, query in SEARCHES.items():
+        start = time.perf_counter()
+        hits = await StoredAuditLog(database).search(query, 50)
+        print(f"search for {name}: {len(hits)} hits, {time.perf_counter() - start:.2f} s")
     database.close()
     file = LogFile(path)
     start = time.perf_counter()

@@ -12,6 +12,7 @@ from countersign.api.app import create_api
 from countersign.api.server import ApiServer
 from countersign.api.services import Services as ApiServices
 from countersign.api.sign_in import ConsoleSignIn
+from countersign.audit.witness import FileWitness, WebhookWitness, Witness
 from countersign.config import Config
 from countersign.gate import Gate
 from countersign.identity import Keys
@@ -35,6 +36,8 @@ log = structlog.get_logger(__name__)
 
 EXPIRE_EVERY_S = 0.25
 CHECKPOINT_EVERY_S = 60.0
+PUBLISH_S = 10.0
+"""How long a witness may take each time; the shutdown waits for it too."""
 
 
 def now() -> datetime:
@@ -126,7 +129,7 @@ class Gateway:
         self._stack.push_async_callback(server.stop)
         await self.parts.reviews.recover()
         event = AuditEvent("gateway.started", {"policy_digest": config.policy.digest, "config_digest": config.config_digest})
-        checkpoints = StoredCheckpoints(database, now, load_log_key(config.audit_key_path))
+        checkpoints = StoredCheckpoints(database, now, load_log_key(config.audit.key_path))
         await checkpoints.make()  # fails where the log does not fit what was signed before, and then nothing is let through
         await self.parts.audit.append(event)
         self._stack.push_async_callback(self._checkpoint, checkpoints)
@@ -174,14 +177,29 @@ class Gateway:
 
     async def _checkpoint_each_minute(self, checkpoints: StoredCheckpoints) -> None:
         while True:
-            await asyncio.sleep(CHECKPOINT_EVERY_S)
             await self._checkpoint(checkpoints)
+            await asyncio.sleep(CHECKPOINT_EVERY_S)
 
     async def _checkpoint(self, checkpoints: StoredCheckpoints) -> None:
         try:
             await checkpoints.make()
         except Exception as error:  # tried again in a minute; what is not signed, ``audit verify`` says
             log.error("checkpoint_failed", error=str(error))
+        for witness in _witnesses(self.config):
+            try:
+                async with asyncio.timeout(PUBLISH_S):
+                    await checkpoints.publish(witness)
+            except Exception as error:  # it is given again what it did not confirm
+                log.error("checkpoint_not_published", witness=witness.name, error=str(error))
+
+
+def _witnesses(config: Config) -> list[Witness]:
+    found: list[Witness] = []
+    if config.audit.witness_path is not None:
+        found.append(FileWitness(config.audit.witness_path))
+    if config.audit.witness_url:
+        found.append(WebhookWitness(config.audit.witness_url))
+    return found
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from countersign.masking.rules import LABEL, ColumnLabels, Labelled, column_problem
 from countersign.model import Target
@@ -114,13 +115,21 @@ class PostgresTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """The key that signs the audit log's checkpoints, and where they are published."""
+
+    key_path: Path
+    witness_path: Path | None = None
+    witness_url: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything a gateway is told. ``warnings`` are for people; nothing in them stops it."""
 
     path: Path
     store_path: Path
-    audit_key_path: Path
-    """The key that signs the audit log's checkpoints."""
+    audit: AuditSettings
     recordings_path: Path
     console: Listen
     admin_socket: Path
@@ -164,7 +173,7 @@ def load_config(path: Path) -> Config:
     config = Config(
         path=path,
         store_path=store_path,
-        audit_key_path=_audit_key(section, path.parent, store_path),
+        audit=_audit(section, path.parent, store_path),
         recordings_path=_recordings(section, path.parent),
         console=console,
         admin_socket=path.parent / section.take("admin_socket", str, "countersign.sock"),
@@ -189,14 +198,31 @@ def _store(section: Section, directory: Path) -> Path:
     return directory / "countersign.db"
 
 
-def _audit_key(section: Section, directory: Path, store_path: Path) -> Path:
+def _audit(section: Section, directory: Path, store_path: Path) -> AuditSettings:
     beside_store = store_path.with_name("audit.key")
     audit = section.section("audit")
     if audit is None:
-        return beside_store
-    text = audit.take("key_file", str, "")
+        return AuditSettings(beside_store)
+    key_file, witness_file = audit.take("key_file", str, ""), audit.take("witness_file", str, "")
+    url: str = audit.take("witness_url", str, "")
+    if url and not _is_witness_url(url):
+        # It is not quoted: its path may be a secret.
+        audit.complain("witness_url", "'witness_url' is no address of a witness", "https://HOST/PATH; http:// on loopback only")
     audit.finish()
-    return directory / text if text else beside_store
+    return AuditSettings(
+        key_path=directory / key_file if key_file else beside_store,
+        witness_path=directory / witness_file if witness_file else None,
+        witness_url=url,
+    )
+
+
+def _is_witness_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host or "")))
 
 
 def _recordings(section: Section, directory: Path) -> Path:

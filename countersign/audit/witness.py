@@ -3,6 +3,7 @@
 A witness takes every checkpoint in order, at least once: what it did not confirm it is given again, after a restart too.
 """
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Protocol
@@ -35,6 +36,9 @@ class FileWitness:
 
     async def take(self, note: str) -> None:
         """See ``Witness``."""
+        await asyncio.to_thread(self._append, note)
+
+    def _append(self, note: str) -> None:
         try:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(note + "\n")

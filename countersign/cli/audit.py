@@ -100,7 +100,7 @@ def newest_checkpoint(
 def public_key(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Print the public key that checks the log's checkpoints."""
     with _in_one_sentence():
-        path = settings(config).audit_key_path
+        path = settings(config).audit.key_path
         if not path.exists():
             fail("there is no key yet: the gateway makes it at its first start")
         typer.echo(str(load_log_key(path).verifier))
@@ -213,7 +213,7 @@ def _key(config: Path, key: str, store: Path | None) -> VerifierKey | None:
         return VerifierKey.parse(_text(Path(key)) if "+" not in key else key)
     if store is not None:
         return None
-    path = settings(config).audit_key_path
+    path = settings(config).audit.key_path
     return load_log_key(path).verifier if path.exists() else None
 
 

@@ -6,13 +6,14 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, select, update
 
 from countersign._core import tree_extend, tree_root
 from countersign.audit import Batch, Checkpoint, Encoded, LogKey, NoteError, encode, record_of
 from countersign.audit.export import removed_hash
 from countersign.audit.merkle import leaf_hash
 from countersign.audit.search import Query
+from countersign.audit.witness import Witness
 from countersign.model import AuditEvent, AuditRecord
 from countersign.model.clock import Clock, to_text
 from countersign.store import schema
@@ -107,6 +108,13 @@ class StoredCheckpoints:
     async def latest(self) -> Checkpoint | None:
         """The newest one."""
         return await self._database.read(_last_checkpoint)
+
+    async def publish(self, witness: Witness) -> None:
+        """Give a witness every checkpoint that it has not confirmed, oldest first. Raises ``WitnessError`` at the first that it does not
+        take; it and what follows are given again the next time, so a witness may see one twice."""
+        for size, note in await self._database.read(lambda connection: _unpublished(connection, witness.name)):
+            await witness.take(note)
+            await self._database.write(lambda transaction, size=size: _confirm(transaction, witness.name, size))  # type: ignore[misc]
 
 
 class LogFile:
@@ -218,6 +226,19 @@ def _last_checkpoint(connection: Connection) -> Checkpoint | None:
     table = schema.audit_checkpoints
     note = connection.execute(select(table.c.note).order_by(table.c.size.desc()).limit(1)).scalar()
     return Checkpoint.open(note, None) if note is not None else None
+
+
+def _unpublished(connection: Connection, witness: str) -> list[tuple[int, str]]:
+    table, published = schema.audit_checkpoints, schema.audit_published
+    confirmed = connection.execute(select(published.c.size).where(published.c.witness == witness)).scalar() or 0
+    rows = connection.execute(select(table.c.size, table.c.note).where(table.c.size > confirmed).order_by(table.c.size))
+    return [(row.size, row.note) for row in rows]
+
+
+def _confirm(transaction: Transaction, witness: str, size: int) -> None:
+    table = schema.audit_published
+    if not transaction.connection.execute(update(table).where(table.c.witness == witness).values(size=size)).rowcount:
+        transaction.connection.execute(table.insert().values(witness=witness, size=size))
 
 
 def _root_at(connection: Connection, size: int) -> bytes | None:

@@ -5,7 +5,7 @@ from sqlalchemy import CheckConstraint, Column, ForeignKey, Integer, LargeBinary
 from countersign.model import ReviewState
 from countersign.reviews.machine import TRANSITIONS
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 
@@ -28,6 +28,14 @@ audit_checkpoints = Table(
     Column("note", Text, nullable=False),
     Column("made_at", String, nullable=False),
 )
+
+audit_published = Table(
+    "audit_published",
+    metadata,
+    Column("witness", String, primary_key=True),
+    Column("size", Integer, nullable=False),
+)
+"""How far each witness has confirmed the checkpoints."""
 
 reviews = Table(
     "reviews",

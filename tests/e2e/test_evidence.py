@@ -4,7 +4,9 @@ import base64
 import json
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -128,3 +130,74 @@ def test_the_log_is_searched_while_the_gateway_runs_and_exported_as_csv_and_ocsf
     events = [json.loads(line) for line in gateway.cli("audit", "export", "--format", "ocsf").stdout.splitlines()]
     assert "SELECT 'needle'" in [event["query_info"]["query_string"] for event in events if event["class_uid"] == 6005]
     assert gateway.cli("audit", "export", "--format", "csv").stdout.count("needle") >= 1
+
+
+class WitnessServer:
+    """A witness that says 500 until it is told otherwise."""
+
+    def __init__(self):
+        self.notes, self.refused, self.takes = [], 0, False
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"])).decode()
+                if outer.takes:
+                    outer.notes.append(body)
+                else:
+                    outer.refused += 1
+                self.send_response(204 if outer.takes else 500)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook/secret-token"
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def witness():
+    server = WitnessServer()
+    yield server
+    server.close()
+
+
+def test_witnesses_get_every_checkpoint_though_one_is_down_for_a_while(stopped, witness, eventually):
+    gateway = stopped
+    with gateway.config.open("a") as config:
+        config.write(f"audit: {{witness_file: kept/witness.notes, witness_url: {witness.url!r}}}\n")
+    (gateway.folder / "kept").mkdir()
+    gateway.start()
+    eventually(lambda: witness.refused, "the webhook is tried")
+    with gateway.connect() as connection:
+        connection.execute("SELECT 1")
+    gateway.stop()
+    assert "secret-token" not in "".join(gateway.log)
+    assert any("checkpoint_not_published" in line for line in gateway.log)
+    witness.takes = True
+    gateway.start()
+    stored = gateway.cli("audit", "checkpoint", "--all").stdout
+    eventually(lambda: len(witness.notes) >= 2, "the webhook gets what it missed")
+    gateway.stop()
+    everything = gateway.cli("audit", "checkpoint", "--all").stdout
+    assert "\n".join(witness.notes) == everything and everything.startswith(stored)
+    kept = gateway.folder / "kept" / "witness.notes"
+    assert kept.read_text() == everything + "\n"
+    assert gateway.cli("audit", "verify", "--checkpoint", str(kept)).returncode == 0
+    with closing(sqlite3.connect(gateway.folder / "countersign.db", isolation_level=None)) as store:
+        for table in ("audit_batches", "audit_checkpoints"):
+            store.execute(f"DROP TRIGGER {table}_stay")
+        last = store.execute("SELECT max(size) FROM audit_checkpoints").fetchone()[0]
+        store.execute("DELETE FROM audit_checkpoints WHERE size = ?", (last,))
+        store.execute("DELETE FROM audit_batches WHERE first_seq = (SELECT max(first_seq) FROM audit_batches)")
+    assert gateway.cli("audit", "verify").returncode == 0
+    failed = gateway.cli("audit", "verify", "--checkpoint", str(kept), ok=False)
+    assert f"covers {last}: it was cut off" in failed.stderr

@@ -355,3 +355,19 @@ def test_a_broken_target_does_not_make_its_labels_look_unknown(load_labelled, tm
     with pytest.raises(ConfigError) as caught:
         load_labelled("{pii: [a.b.c]}\n    listn: x", "{name: m, labels: [pii]}")
     assert [problem.line for problem in caught.value.problems] == [9]
+
+
+def test_the_audit_log_s_key_and_witnesses(load, tmp_path, refused):
+    assert load(TARGET).audit.key_path == tmp_path / "audit.key"
+    found = load(
+        "audit: {key_file: keys/log.key, witness_file: w.notes, witness_url: 'https://w.example/hook/token'}\n" + TARGET
+    ).audit
+    assert (found.key_path, found.witness_path) == (tmp_path / "keys" / "log.key", tmp_path / "w.notes")
+    assert found.witness_url == "https://w.example/hook/token" and "token" not in repr(found)
+    assert load("audit: {witness_url: 'http://127.0.0.1:9/x'}\n" + TARGET).audit.witness_url
+
+
+@pytest.mark.parametrize("url", ["http://w.example/hunter2", "ftp://w.example", "hunter2", "https://", "https://[::1/hunter2"])
+def test_a_witness_is_reached_by_tls_or_on_this_machine(refused, url):
+    found = refused(f"audit: {{witness_url: '{url}'}}\n" + TARGET)
+    assert "no address of a witness" in found and "hunter2" not in found
