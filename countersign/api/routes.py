@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from countersign import __version__
 from countersign.api.access import COOKIE, Administrator, Someone, Working, refuse_cross_site
@@ -41,6 +41,12 @@ class AuditQuery(BaseModel):
     about: str = Field(default="", max_length=100)
     since: str = Field(default="", max_length=40)
     until: str = Field(default="", max_length=40)
+
+
+class ForgetBody(BaseModel):
+    """Up to when records lose their bodies."""
+
+    before: AwareDatetime
 
 
 class Token(BaseModel):
@@ -193,6 +199,12 @@ async def audit(services: Working, _: Administrator, query: Annotated[AuditQuery
     asked = AuditSearch(**query.model_dump(exclude={"limit"}))
     found = await services.audit.search(asked, max(1, min(query.limit, 5000)))
     return {"records": [audit_json(record) for record in found]}
+
+
+@router.post("/api/v1/audit/forget")
+async def audit_forget(body: ForgetBody, services: Working, identity: Administrator) -> dict[str, Any]:
+    """Remove bodies of old records; their hashes stay."""
+    return {"records": await services.audit.forget(body.before, identity)}
 
 
 @router.get("/api/v1/audit/verify")

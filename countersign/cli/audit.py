@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -141,6 +142,20 @@ def search(
         return
     rows = [[record["seq"], record["time"], record["kind"], record["body"]] for record in found]
     print_table(["seq", "time", "kind", "body"], rows, "no records")
+
+
+@app.command("forget")
+def forget(
+    days: Annotated[float, typer.Option(help="Bodies of records older than so many days are removed.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove the bodies of old records for good. Their hashes stay, so that the log verifies; a record says what was removed."""
+    before = datetime.now(UTC) - timedelta(days=days)
+    if not yes:
+        typer.confirm(f"Remove what every record before {before:%Y-%m-%d %H:%M} UTC says?", abort=True)
+    found = call(config, lambda client: client.post("audit/forget", {"before": before.isoformat()}))["records"]
+    typer.echo(f"{found} records have their hash only")
 
 
 class Form(StrEnum):

@@ -3,18 +3,20 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, update
 
 from countersign._core import tree_extend, tree_root
 from countersign.audit import Batch, Checkpoint, Encoded, LogKey, NoteError, encode, record_of
 from countersign.audit.export import removed_hash
 from countersign.audit.merkle import leaf_hash
 from countersign.audit.search import Query
+from countersign.audit.verify import RETENTION
 from countersign.audit.witness import Witness
-from countersign.model import AuditEvent, AuditRecord
+from countersign.model import AuditEvent, AuditRecord, Identity
 from countersign.model.clock import Clock, to_text
 from countersign.store import schema
 from countersign.store.database import Database, StoreError, Transaction
@@ -60,6 +62,24 @@ class StoredAuditLog:
     async def search(self, query: Query, limit: int) -> list[AuditRecord]:
         """The newest hits, newest first. What costs is passing over the rows that hold none."""
         return await self._database.read(lambda connection: _search(connection, query, limit))
+
+    async def forget(self, before: datetime, by: Identity) -> int:
+        """Remove the bodies of all records older than ``before`` that a checkpoint covers; their hashes stay, and a record says so. How
+        many there were. Raises ``AuditUnavailable``."""
+
+        def job(transaction: Transaction) -> int:
+            last = _last_checkpoint(transaction.connection)
+            rows = _forgettable(before, last.size if last else 0)
+            table = schema.audit_batches
+            found = select(func.coalesce(func.sum(table.c.count), 0), func.max(table.c.first_seq + table.c.count - 1)).where(rows)
+            count, up_to = transaction.connection.execute(found).one()
+            if count:
+                transaction.connection.execute(update(table).where(rows).values(entries=None))
+                body = {"up_to": up_to, "records": count, "before": to_text(before), "by": by.name}
+                transaction.append([AuditEvent(RETENTION, body | {"authentication": by.authentication})])
+            return int(count)
+
+        return await self._database.write(job)
 
 
 class StoredCheckpoints:
@@ -220,6 +240,11 @@ def _hits(entries: bytes, query: Query, limit: int) -> list[AuditRecord]:
 
 def _batch(row: Row[tuple[object, ...]]) -> Batch:
     return Batch(**row._mapping)
+
+
+def _forgettable(before: datetime, signed: int) -> ColumnElement[bool]:
+    table = schema.audit_batches
+    return and_(table.c.time < to_text(before), table.c.first_seq + table.c.count - 1 <= signed, table.c.entries.is_not(None))
 
 
 def _last_checkpoint(connection: Connection) -> Checkpoint | None:

@@ -319,7 +319,7 @@ def _on_connect(connection: Any, _record: object) -> None:
     # The driver's own transaction handling is switched off: it would not begin before a SELECT, nor keep savepoints.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000", "secure_delete=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -124,6 +124,8 @@ def guards() -> list[str]:
     )
     return [
         """CREATE TRIGGER IF NOT EXISTS audit_batches_keep BEFORE UPDATE ON audit_batches
+           WHEN NEW.entries IS NOT NULL OR NEW.first_seq IS NOT OLD.first_seq OR NEW.count IS NOT OLD.count
+             OR NEW.time IS NOT OLD.time OR NEW.edge IS NOT OLD.edge OR NEW.hashes IS NOT OLD.hashes
            BEGIN SELECT RAISE(ABORT, 'audit records are append-only'); END""",
         """CREATE TRIGGER IF NOT EXISTS audit_batches_stay BEFORE DELETE ON audit_batches
            BEGIN SELECT RAISE(ABORT, 'audit records are append-only'); END""",

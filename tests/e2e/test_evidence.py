@@ -201,3 +201,13 @@ def test_witnesses_get_every_checkpoint_though_one_is_down_for_a_while(stopped, 
     assert gateway.cli("audit", "verify").returncode == 0
     failed = gateway.cli("audit", "verify", "--checkpoint", str(kept), ok=False)
     assert f"covers {last}: it was cut off" in failed.stderr
+
+
+def test_old_bodies_are_forgotten_while_the_gateway_runs(stopped):
+    stopped.start()  # which signs all that came before
+    before = stopped.json("audit", "verify")["signed"]
+    forgotten = int(stopped.cli("audit", "forget", "--days", "0", "--yes").stdout.split()[0])
+    found = stopped.json("audit", "verify")
+    assert found["ok"] and found["without_body"] == forgotten >= before > 10
+    assert stopped.audit("audit.retention")[0]["body"]["up_to"] == forgotten
+    assert not stopped.audit("command")
