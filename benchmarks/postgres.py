@@ -102,7 +102,7 @@ def _run(measure: Measure, route: Route, settings: Settings) -> Measured:
 
 
 def _line(what: str, measure: Measure, values: dict[str, list[float]]) -> Line:
-    compare = {"/s": _more_is_better, "s": _less_is_better, "µs": _added, "kB": _added}[measure.unit]
+    compare = {"/s": _more_is_better, "s": _less_is_better, "µs": _added, "kB": _added, "×": _added}[measure.unit]
     compared = {}
     for name, other in values.items():
         if name != "gateway":
