@@ -8,12 +8,12 @@ block's own mode is back when the savepoint is released.
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from functools import lru_cache
 
 import postgast
 
 from countersign.model import Command, Statement
 from countersign.protocols.postgres.inspector import inner
+from countersign.protocols.postgres.remembering import remembered
 
 DEFAULT_SETTING = "default_transaction_read_only"
 LOOSENING = frozenset({DEFAULT_SETTING, "transaction_read_only"})
@@ -95,7 +95,7 @@ def _calls_settings_only(statement: Statement) -> bool:
     return bool(statement.functions) and not statement.reads and SETTING_CALLS.issuperset(statement.functions)
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def is_bare_setting(sql: str) -> bool:
     """True for a SELECT of nothing but calls of set_config and current_setting that name an access mode, with plain constants and
     parameters: nothing in it can run code of users'."""

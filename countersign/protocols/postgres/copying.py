@@ -4,13 +4,13 @@ COPY has no RowDescription. The same rows as a query are described in its place,
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import postgast
 
 from countersign.protocols.postgres.inspector import inner
 from countersign.protocols.postgres.naming import written
+from countersign.protocols.postgres.remembering import remembered
 
 CopyFormat = tuple[str, int, int, int, bytes, bool]
 """Format, delimiter, quote, escape, null string, and whether a header line comes first: as the core takes them."""
@@ -31,7 +31,7 @@ class _Unreadable(Exception):
     """An option that is not understood."""
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def copies_out(sql: str) -> tuple[CopyOut, ...]:
     """Every COPY to the client in a text, in order. Empty where the text cannot be parsed."""
     try:

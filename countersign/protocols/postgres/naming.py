@@ -5,7 +5,6 @@ SQL's PREPARE shares its names with the protocol's Parse, DECLARE shares them wi
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from functools import lru_cache
 from typing import Any
 
 import postgast
@@ -13,6 +12,7 @@ import postgast
 from countersign.model import Effect
 from countersign.protocols.postgres.inspector import Finding, inner, walk
 from countersign.protocols.postgres.inspector.tree import enum_name
+from countersign.protocols.postgres.remembering import remembered
 from countersign.protocols.postgres.schema import Schema
 
 
@@ -41,7 +41,7 @@ class Use:
     effects: frozenset[Effect] = frozenset()
 
 
-@lru_cache(maxsize=2048)
+@remembered(2048)
 def uses(sql: str, schema: Schema | None = None) -> tuple[Use, ...]:
     """One a statement; empty where the text cannot be parsed."""
     try:

@@ -8,7 +8,6 @@ that may be masked; ``ANYTHING``, users' code may speak, or it is not known who 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from functools import lru_cache
 from typing import Any
 
 import postgast
@@ -17,6 +16,7 @@ from countersign.protocols.postgres.inspector import Finding, inner, walk
 from countersign.protocols.postgres.inspector.expressions import check_call, check_operator, check_type
 from countersign.protocols.postgres.inspector.tree import descendants, enum_name
 from countersign.protocols.postgres.masking import DDL, SAMPLING_CATALOGS, SELECT, MaskedColumns
+from countersign.protocols.postgres.remembering import remembered
 
 
 class Speech(IntEnum):
@@ -103,7 +103,7 @@ SERIALS = frozenset({"serial", "serial2", "serial4", "serial8", "smallserial", "
 EVENTS_OF = {"UpdateStmt": ("UPDATE",), "DeleteStmt": ("DELETE",), "MergeStmt": ("INSERT", "UPDATE", "DELETE")}
 
 
-@lru_cache(maxsize=2048)
+@remembered(2048)
 def topics(sql: str) -> tuple[Topic | None, ...]:
     """One a statement; None where code that is not read here may speak. Empty where the text cannot be parsed."""
     try:

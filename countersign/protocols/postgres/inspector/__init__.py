@@ -10,7 +10,6 @@ target's catalog says of views, triggers, rules and policies), ``columns``, ``co
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import postgast
@@ -21,6 +20,7 @@ from countersign.protocols.postgres.inspector.finding import Finding
 from countersign.protocols.postgres.inspector.queries import walk
 from countersign.protocols.postgres.inspector.statement import statement
 from countersign.protocols.postgres.inspector.tree import inner, relation_name
+from countersign.protocols.postgres.remembering import remembered
 from countersign.protocols.postgres.schema import Schema
 
 __all__ = ["Finding", "Reading", "analysis_problem", "has_checked_types", "inner", "inspect_sql", "relation_name", "walk"]
@@ -29,7 +29,6 @@ SCHEMA_STAYS = frozenset({Effect.READ, Effect.SESSION, Effect.WRITE})
 """Effects of what leaves the target's catalog as it is."""
 
 TEXT_LIMIT = 1 << 20
-CACHED_TEXT_LIMIT = 16 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +41,9 @@ class Reading:
     catalog_asked: bool = False
 
 
+@remembered(2048)
 def inspect_sql(sql: str, schema: Schema | None = None) -> Reading:
     """Never raises. A string without statements is harmless session state: the server answers EmptyQueryResponse."""
-    return _cached(sql, schema) if len(sql) <= CACHED_TEXT_LIMIT else _inspect(sql, schema)
-
-
-@lru_cache(maxsize=2048)
-def _cached(sql: str, schema: Schema | None) -> Reading:
-    return _inspect(sql, schema)
-
-
-def _inspect(sql: str, schema: Schema | None) -> Reading:
     if len(sql) > TEXT_LIMIT:
         return _unparsed(f"the text is longer than {TEXT_LIMIT} characters")
     if "\0" in sql:

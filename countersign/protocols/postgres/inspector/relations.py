@@ -1,6 +1,5 @@
 """What reading or writing a relation sets going, as the target's catalog says: views, policies, rules, triggers, cascades."""
 
-from functools import lru_cache
 from typing import Any
 
 import postgast
@@ -20,6 +19,7 @@ from countersign.protocols.postgres.inspector.expressions import (
 )
 from countersign.protocols.postgres.inspector.finding import Finding
 from countersign.protocols.postgres.inspector.tree import descendants, inner, possible_rows, relation_name
+from countersign.protocols.postgres.remembering import remembered
 from countersign.protocols.postgres.schema import FIRST_USER_OID, IN_SQL, Relation
 
 READ_PARTS = ("policy", "virtual")
@@ -188,7 +188,7 @@ def read_expression(text: str, owner: int, found: Finding) -> Finding:
     return read_text(f"SELECT {text}", owner, found)
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024, longest=4 << 10)
 def parsed(sql: str) -> tuple[Any, ...]:
     """The trees of a text's statements. Raises what the grammar raises."""
     return tuple(inner(raw.stmt)[1] for raw in postgast.parse(sql).stmts)
