@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 LONGEST_REMEMBERED = 16 << 10
 """Characters of a text."""
@@ -17,7 +17,7 @@ def remembered(
     """Keep so many answers for texts of at most ``longest`` characters. The function must be pure, its arguments hashable."""
 
     def decorate(function: Callable[Concatenate[str, P], R]) -> Callable[Concatenate[str, P], R]:
-        kept: Callable[Concatenate[str, P], R] = lru_cache(maxsize=answers)(function)
+        kept = cast("Callable[Concatenate[str, P], R]", lru_cache(maxsize=answers)(function))
 
         @wraps(function)
         def answer(sql: str, /, *args: P.args, **kwargs: P.kwargs) -> R:
