@@ -46,7 +46,7 @@ def test_the_least_configuration_and_its_defaults(load, tmp_path):
     assert config.console == Listen("127.0.0.1", 8420)
     assert config.targets[0].upstream == Upstream("db.internal", 5432, "app", None, "verify-full", None)
     assert config.targets[0].tls is None
-    assert [rule.name for rule in config.policy.defaults] == ["default-reads", "default-review"]
+    assert [rule.name for rule in config.policy.defaults] == ["default-moves-masked", "default-reads", "default-review"]
     assert config.policy.rules == ()
     assert config.warnings == ()
     assert config.config_digest == hashlib.sha256((tmp_path / "countersign.yaml").read_bytes()).hexdigest()
