@@ -87,7 +87,7 @@ async def fill(database: Database, records: int) -> tuple[float, float]:
     start, used = time.perf_counter(), writer_s(database)
     waits: list[asyncio.Future[object]] = []
     for _ in range(records // RUN_RECORDS):
-        waits.append(asyncio.ensure_future(database.write(RUN)))  # type: ignore[arg-type]
+        waits.append(asyncio.ensure_future(database.write(RUN)))  # type: ignore[arg-type]  # an awaitable of whatever the write answers
         if len(waits) == 8:
             await waits.pop(0)
     await asyncio.gather(*waits)

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class StoredAuditLog:
 
     def batches(self, *, after: int = 0) -> Iterator[Batch]:
         """All batches in order that hold records behind number ``after``, read page by page."""
-        while page := self._database.read_now(lambda connection, start=after: _page(connection, start)):  # type: ignore[misc]
+        while page := self._database.read_now(partial(_page, after=after)):
             yield from page
             after = page[-1].first_seq + page[-1].count - 1
 
@@ -134,7 +135,7 @@ class StoredCheckpoints:
         take; it and what follows are given again the next time, so a witness may see one twice."""
         for size, note in await self._database.read(lambda connection: _unpublished(connection, witness.name)):
             await witness.take(note)
-            await self._database.write(lambda transaction, size=size: _confirm(transaction, witness.name, size))  # type: ignore[misc]
+            await self._database.write(partial(_confirm, witness=witness.name, size=size))
 
 
 class LogFile:
@@ -147,6 +148,7 @@ class LogFile:
     def batches(self, *, after: int = 0) -> Iterator[Batch]:
         """See ``LogReader``. Raises ``StoreError``."""
         where = f"WHERE first_seq >= {FIRST_ROW}" if after else ""  # from the start means every row, whatever number it claims
+        # Put together from texts of this file; the numbers are bound.
         query = f"SELECT {BATCH_COLUMNS} FROM audit_batches {where} ORDER BY first_seq"  # noqa: S608
         for first_seq, count, time, edge, hashes, entries in self._rows(query, *[after + 1] * (2 if after else 0)):
             yield Batch(
@@ -170,6 +172,7 @@ class LogFile:
     def subtree(self, start: int, end: int) -> bytes:
         """The root over the records with the indices from ``start`` up to but not with ``end``, from their kept hashes, which costs their
         number. Raises ``StoreError``."""
+        # Put together from texts of this file; the numbers are bound.
         query = f"SELECT first_seq, hashes FROM audit_batches WHERE first_seq >= {FIRST_ROW} AND first_seq <= ? ORDER BY first_seq"  # noqa: S608
         size, edge = 0, b""
         for first_seq, hashes in self._rows(query, start + 1, start + 1, end):
