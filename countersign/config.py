@@ -1,10 +1,7 @@
 """``countersign.yaml`` into typed settings. Every problem is reported at once, with file, line and hint."""
 
 import hashlib
-import ipaddress
-import os
 import re
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +10,7 @@ from urllib.parse import urlsplit
 from countersign.masking.rules import LABEL, ColumnLabels, Labelled, column_problem
 from countersign.model import Target
 from countersign.policy import Policy, PolicyError, load_policies
+from countersign.settings import Secret, is_loopback, take_file, take_one_of, take_secret, warn_if_readable
 from countersign.yaml_lines import Mapping, Problem, Section, parse
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -45,23 +43,6 @@ class Listen:
     def is_loopback(self) -> bool:
         """True where only this machine can connect."""
         return is_loopback(self.host)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Secret:
-    """Where a secret comes from; it never holds it, so that no dump of the settings shows it (I6)."""
-
-    kind: str
-    reference: str
-
-    def __repr__(self) -> str:
-        return "***"
-
-    def reveal(self) -> str:
-        """The secret, read now. Raises ``OSError``, ``KeyError`` or ``ValueError`` (not UTF-8) where it has gone."""
-        if self.kind == "env":
-            return os.environ[self.reference]
-        return Path(self.reference).read_text(encoding="utf-8").rstrip("\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +118,6 @@ class Config:
     policy: Policy
     config_digest: str
     warnings: tuple[str, ...] = ()
-
-
-def is_loopback(host: str) -> bool:
-    """True for addresses of this machine only, folders of Unix sockets among them. No name but ``localhost`` is one."""
-    if host == "localhost" or host.startswith("/"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def load_config(path: Path) -> Config:
@@ -347,19 +318,19 @@ def _client_tls(item: Section, directory: Path, warnings: list[str]) -> ClientTl
     section = item.section("tls")
     if section is None:
         return None
-    files = [_existing(section, key, directory, required=True) for key in ("cert_file", "key_file")]
+    files = [take_file(section, key, directory, required=True) for key in ("cert_file", "key_file")]
     certificates = _client_certificates(section, directory)
     section.finish()
     if files[1]:
-        _warn_if_readable(files[1], warnings)
+        warn_if_readable(files[1], warnings)
     return ClientTls(files[0], files[1], certificates) if files[0] and files[1] else None
 
 
 def _client_certificates(section: Section, directory: Path) -> ClientCertificates | None:
-    ca_file = _existing(section, "client_ca_file", directory)
-    crl_file = _existing(section, "crl_file", directory)
-    mode = _one_of(section, "client_certs", CLIENT_CERTS)
-    name = _one_of(section, "client_name", CLIENT_NAMES)
+    ca_file = take_file(section, "client_ca_file", directory)
+    crl_file = take_file(section, "crl_file", directory)
+    mode = take_one_of(section, "client_certs", CLIENT_CERTS)
+    name = take_one_of(section, "client_name", CLIENT_NAMES)
     groups = section.texts("client_groups", may_be_empty=True) if "client_groups" in section.mapping else None
     for group in groups or ():
         if not GROUP.fullmatch(group):
@@ -370,38 +341,6 @@ def _client_certificates(section: Section, directory: Path) -> ClientCertificate
                 section.complain(key, f"{key!r} needs 'client_ca_file'", "the authority that signs the clients' certificates")
         return None
     return ClientCertificates(ca_file, crl_file, mode == "require", name, groups) if ca_file else None
-
-
-def _one_of(section: Section, key: str, words: Sequence[str]) -> str:
-    """One of some words, the first where the key is left out."""
-    word: str = section.take(key, str, words[0])
-    if word not in words:
-        section.complain(key, f"{key!r} is {word!r}", f"one of {', '.join(words)}")
-    return word
-
-
-def _existing(section: Section, key: str, directory: Path, *, required: bool = False) -> Path | None:
-    text: str = section.take(key, str, "", required=required)
-    if not text:
-        return None
-    path = directory / text
-    if not _is_file(path):
-        section.complain(key, f"there is no file {path}")
-        return None
-    return path
-
-
-def _is_file(path: Path) -> bool:
-    """False too where the system will not even say, as for a name that is too long or a folder that is closed."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
-def _warn_if_readable(path: Path, warnings: list[str]) -> None:
-    if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        warnings.append(f"{path} can be read by others than its owner")
 
 
 def _upstream(item: Section, directory: Path, warnings: list[str]) -> Upstream | None:
@@ -416,19 +355,19 @@ def _upstream(item: Section, directory: Path, warnings: list[str]) -> Upstream |
     tls = section.take("tls", str, "disable" if all(map(is_loopback, (host, *more_hosts))) else "verify-full")
     if tls not in TLS_MODES:
         section.complain("tls", f"'tls' is {tls!r}", f"one of {', '.join(TLS_MODES)}")
-    binding = _one_of(section, "channel_binding", CHANNEL_BINDING)
+    binding = take_one_of(section, "channel_binding", CHANNEL_BINDING)
     if binding == "require" and tls == "disable":
         section.complain("channel_binding", "channel binding needs TLS", "tls: verify-full")
     upstream = Upstream(
         host=host,
         port=port,
         user=section.take("user", str, "", required=True),
-        password=_secret(section, directory, warnings),
+        password=take_secret(section, "password", directory, warnings, "a password"),
         tls=tls,
-        ca_file=_existing(section, "ca_file", directory),
+        ca_file=take_file(section, "ca_file", directory),
         channel_binding=binding,
         more_hosts=tuple(more_hosts),
-        target_session_attrs=_one_of(section, "target_session_attrs", SESSION_ATTRS),
+        target_session_attrs=take_one_of(section, "target_session_attrs", SESSION_ATTRS),
     )
     section.finish()
     return upstream
@@ -439,30 +378,6 @@ def _hosts(section: Section) -> list[str]:
     if isinstance(section.mapping.get("host"), list):
         return list(section.texts("host")) or [""]
     return [section.take("host", str, "", required=True)]
-
-
-def _secret(section: Section, directory: Path, warnings: list[str]) -> Secret | None:
-    if "password" not in section.mapping:
-        section.take("password", str)
-        return None
-    text: str | None = section.take("password", str, None, word="env:NAME or file:PATH")
-    if text is None:
-        return None
-    kind, _, reference = text.partition(":")
-    if kind == "env" and reference:
-        if reference not in os.environ:
-            section.complain("password", f"the environment variable {reference} is not set")
-        return Secret(kind, reference)
-    if kind == "file" and reference:
-        path = directory / reference
-        if _is_file(path):
-            _warn_if_readable(path, warnings)
-        else:
-            section.complain("password", f"there is no file {path}")
-        return Secret(kind, str(path))
-    # The value itself is not quoted: it may be the password.
-    section.complain("password", "a password does not stand in the configuration", "env:NAME or file:PATH")
-    return None
 
 
 def _policy(section: Section, directory: Path, labelled: Labelled | None) -> Policy:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psycopg
@@ -155,6 +156,56 @@ class Gateway:
         self.process.stderr.close()
 
 
+class ObjectServer:
+    """A server that speaks S3's protocol (moto's), with a bucket. ``stop`` and ``start`` are an outage; what was stored stays."""
+
+    BUCKET = "evidence"
+    ENVIRONMENT = MappingProxyType({"S3_KEY_ID": "AKIDEXAMPLE", "S3_SECRET": "the-secret-access-key-9f3"})
+    """What ``settings`` refers to."""
+
+    def __init__(self) -> None:
+        import boto3  # slow to import
+        from botocore.config import Config
+
+        self._port = 0
+        self.start()
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=self.ENVIRONMENT["S3_KEY_ID"],
+            aws_secret_access_key=self.ENVIRONMENT["S3_SECRET"],
+            config=Config(proxies={}),
+        )
+        self.client.create_bucket(Bucket=self.BUCKET)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a section of the configuration says to reach it."""
+        return {"endpoint": self.endpoint, "access_key_id": "env:S3_KEY_ID", "secret_access_key": "env:S3_SECRET"}
+
+    def start(self) -> None:
+        from moto.server import ThreadedMotoServer
+
+        self._server = ThreadedMotoServer("127.0.0.1", self._port, verbose=False)
+        self._server.start()
+        _, self._port = self._server.get_host_and_port()
+        self.endpoint = f"http://127.0.0.1:{self._port}"
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def objects(self, prefix: str = "") -> dict[str, bytes]:
+        """Every object by its key, in the order of keys."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.BUCKET, Prefix=prefix)
+        keys = [one["Key"] for page in pages for one in page.get("Contents", [])]
+        return {key: self.client.get_object(Bucket=self.BUCKET, Key=key)["Body"].read() for key in keys}
+
+    def close(self) -> None:
+        self.client.close()
+        self.stop()
+
+
 class InBackground:
     """A statement that may be held, run on a thread of its own."""
 
@@ -246,6 +297,13 @@ def make_gateway(database: DemoDatabase, tmp_path: Path) -> Iterator[Callable[..
     yield make
     for running in made:
         running.stop()
+
+
+@pytest.fixture
+def object_server() -> Iterator[ObjectServer]:
+    server = ObjectServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

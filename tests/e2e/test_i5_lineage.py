@@ -11,13 +11,14 @@ import random
 import psycopg
 import pytest
 
-from countersign.config import Secret, Upstream
+from countersign.config import Upstream
 from countersign.demo.database import DemoDatabase
 from countersign.masking import MaskRule
 from countersign.protocols.postgres.lineage import lineages
 from countersign.protocols.postgres.masking import OutputColumn, plan_rows, prepare
 from countersign.protocols.postgres.session.catalog import read_catalog
 from countersign.protocols.postgres.session.target import Dialer
+from countersign.settings import Secret
 
 RULES = (MaskRule("secret", (), ("*.people.ssn", "*.people.pay", "*.visits.remark"), (), '{"redact":{}}'),)
 QUERIES = int(os.environ.get("LINEAGE_QUERIES", "400"))

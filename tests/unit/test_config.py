@@ -3,7 +3,8 @@ import os
 
 import pytest
 
-from countersign.config import ConfigError, Listen, Upstream, is_loopback, load_config
+from countersign.config import ConfigError, Listen, Upstream, load_config
+from countersign.settings import is_loopback
 
 TARGET = """targets:
   - name: shop

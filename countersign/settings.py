@@ -1,0 +1,96 @@
+"""What sections of the configuration have in common: secrets by reference, files that must exist, one of some words, addresses."""
+
+import ipaddress
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from countersign.yaml_lines import Section
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret:
+    """Where a secret comes from; it never holds it, so that no dump of the settings shows it (I6)."""
+
+    kind: str
+    reference: str
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def reveal(self) -> str:
+        """The secret, read now. Raises ``OSError``, ``KeyError`` or ``ValueError`` (not UTF-8) where it has gone."""
+        if self.kind == "env":
+            return os.environ[self.reference]
+        return Path(self.reference).read_text(encoding="utf-8").rstrip("\r\n")
+
+
+def is_loopback(host: str) -> bool:
+    """True for addresses of this machine only, folders of Unix sockets among them. No name but ``localhost`` is one."""
+    if host == "localhost" or host.startswith("/"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def take_secret(section: Section, key: str, directory: Path, warnings: list[str], word: str = "a secret") -> Secret | None:
+    """A secret that is given as ``env:NAME`` or ``file:PATH``; it must be there, and its value is never quoted."""
+    if key not in section.mapping:
+        section.take(key, str)
+        return None
+    text: str | None = section.take(key, str, None, word="env:NAME or file:PATH")
+    if text is None:
+        return None
+    kind, _, reference = text.partition(":")
+    if kind == "env" and reference:
+        if reference not in os.environ:
+            section.complain(key, f"the environment variable {reference} is not set")
+        return Secret(kind, reference)
+    if kind == "file" and reference:
+        path = directory / reference
+        if is_file(path):
+            warn_if_readable(path, warnings)
+        else:
+            section.complain(key, f"there is no file {path}")
+        return Secret(kind, str(path))
+    # The value itself is not quoted: it may be the secret.
+    section.complain(key, f"{word} does not stand in the configuration", "env:NAME or file:PATH")
+    return None
+
+
+def take_file(section: Section, key: str, directory: Path, *, required: bool = False) -> Path | None:
+    """The path of a file that exists."""
+    text: str = section.take(key, str, "", required=required)
+    if not text:
+        return None
+    path = directory / text
+    if not is_file(path):
+        section.complain(key, f"there is no file {path}")
+        return None
+    return path
+
+
+def take_one_of(section: Section, key: str, words: Sequence[str]) -> str:
+    """One of some words, the first where the key is left out."""
+    word: str = section.take(key, str, words[0])
+    if word not in words:
+        section.complain(key, f"{key!r} is {word!r}", f"one of {', '.join(words)}")
+    return word
+
+
+def is_file(path: Path) -> bool:
+    """False too where the system will not even say, as for a name that is too long or a folder that is closed."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def warn_if_readable(path: Path, warnings: list[str]) -> None:
+    """Warn of a file that others than its owner may read."""
+    if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        warnings.append(f"{path} can be read by others than its owner")
