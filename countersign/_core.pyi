@@ -42,6 +42,14 @@ class BackendDecoder:
     def next(self) -> tuple[int, bytes, int] | None: ...
 
 @final
+class StreamDigest:
+    """SHA-256 (hex) over messages as they pass; where the bytes are cut does not count."""
+
+    def __new__(cls) -> StreamDigest: ...
+    def update(self, data: bytes) -> None: ...
+    def hex(self) -> str: ...
+
+@final
 class Intake:
     """Where audit records wait for the writer. ``take`` gives runs of records, and None where it is the turn of work that the writer
     keeps itself; ``wait`` returns False where nothing came."""
@@ -73,9 +81,9 @@ class Epoch:
 
 _Held = tuple[bytes, list[int], bytes]
 """A prepared statement: its text, types and Parse message."""
-Turned = tuple[bytes, _Held | None, bytes, str, str, int, int, int, bytes | None, int, bytes]
+Turned = tuple[bytes, _Held | None, bytes, str, str, int, int, int, StreamDigest, bytes | None, int, bytes]
 """A request whose reply took another turn: the request, its statement, its shape's key, the command's id and digest, when it started
-(µs of the recording), rows and bytes so far, the tag if it came, how many messages were answered, and what was read and not used."""
+(µs of the recording), rows, bytes and their digest so far, the tag if it came, how many messages were answered, and what was read and not used."""
 Returned = tuple[str, str, Turned | None, bytes, bytes, bytes, bytes]
 """Why and in which words, the request in flight, what was read of client and target, what could not be sent yet to client and target."""
 
@@ -84,9 +92,16 @@ class Lane:
     """One session's steady state. ``client`` gives what goes to the target and into the recording, or None; ``target`` what goes to the
     client and into the recording, whether the reply is complete, the request if it turned, and what came behind a complete one."""
 
-    def __new__(cls, origin: tuple[str, str, str, str, str], seed: bytes, limit_bytes: int) -> Lane: ...
+    def __new__(cls, origin: tuple[str, str, str, str, str], seed: bytes, limit_bytes: int, rows_recorded: int) -> Lane: ...
     def know(
-        self, key: bytes, record: tuple[bytes, ...], columns: bytes, description: bytes, plan: RowPlan, epoch: int
+        self,
+        key: bytes,
+        record: tuple[bytes, ...],
+        verdict: bytes,
+        columns: bytes,
+        description: bytes,
+        plan: RowPlan,
+        epoch: int,
     ) -> None: ...
     def renew(self, epoch: int) -> None: ...
     def forget_shapes(self) -> None: ...

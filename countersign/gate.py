@@ -7,7 +7,8 @@ a ``Denial``. Whatever goes wrong inside is a denial with an id (I8). ``finished
 import asyncio
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -43,17 +44,49 @@ REMINDER_S = 15.0
 """How often a waiting client is told that its command is still held."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What is on record of a command before it runs: its id there, what an approval would be bound to, and the verdict."""
+
+    command_id: str
+    digest: str
+    verdict: Verdict
+
+
 class Hold(Protocol):
-    """A session's side of a hold."""
+    """A session's side of a command that is judged, and may be held."""
 
     cancelled: asyncio.Future[str]
     """Ends with the reason when the command must not run any more: the client left or took it back, the target left."""
+
+    def judged(self, ruling: Ruling) -> None:
+        """The verdict is in the audit log; called once, unless something failed, before anything else."""
 
     async def held(self, review: Review) -> None:
         """Tell the client that its command waits for a review."""
 
     async def still_held(self, review: Review) -> None:
         """Tell it again."""
+
+    def decided(self, review: Review) -> None:
+        """The wait is over; the review as it is then, with its decisions."""
+
+
+Judged = Callable[[Ruling], None]
+"""As ``Hold.judged``, where nothing can be held."""
+
+
+def unheard(_: Ruling) -> None:
+    """For whom the audit log is enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedIn:
+    """What a client sent for a command to read: messages, their bytes and the SHA-256 (hex) over them."""
+
+    messages: int
+    bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +99,10 @@ class Outcome:
     rows: int | None = None
     error_code: str = ""
     masked: tuple[tuple[str, int], ...] = ()
+    bytes: int = 0
+    answer_sha256: str | None = None
+    """Of what the client was shown, ``bytes`` long, as the protocol defines it; None where none may be kept, or nothing was run."""
+    copied_in: CopiedIn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +115,7 @@ class Standing:
 
     session: Session
     command: Command
+    verdict: Verdict
     record: tuple[bytes, ...]
 
 
@@ -111,7 +149,7 @@ class Gate:
             log.error("gate_failed", command_id=command_id, session_id=session.id, error=str(error), exc_info=True)
             return Denial(command_id, f"Countersign could not judge this command ({command_id}); it was not run")
 
-    async def admit_unheld(self, session: Session, command: Command, where: str) -> Permit | Denial:
+    async def admit_unheld(self, session: Session, command: Command, where: str, judged: Judged = unheard) -> Permit | Denial:
         """Answer a command where none can be held: what would need a review is denied. ``where`` says why, for people.
 
         On return the record of the command and its verdict is committed (I1).
@@ -124,6 +162,7 @@ class Gate:
                 message = f"this needs a review, and nothing is held {where}: only a rule that allows it will do"
                 verdict = replace(verdict, action=Action.DENY, message=message)
             await self._audit.append(_command_event(session, command, verdict, command_id, digest))
+            judged(Ruling(command_id, digest, verdict))
             if verdict.action is not Action.ALLOW:
                 return _denied_by_rule(command_id, verdict)
             return _permit(command_id, session, digest)
@@ -140,7 +179,7 @@ class Gate:
         verdict = self._verdict(session, command)
         if verdict.action is not Action.ALLOW:
             return None
-        return Standing(session, command, _open_record(session, command, verdict))
+        return Standing(session, command, verdict, _open_record(session, command, verdict))
 
     def resumed(self, standing: Standing, command_id: str, digest: str) -> Permit:
         """The permit of a command that a standing let through and whose outcome the session still has to report. It is spent: the bytes
@@ -149,13 +188,14 @@ class Gate:
         permit.spend(session_id=standing.session.id, digest=digest)
         return permit
 
-    async def refuse(self, session: Session, command: Command, message: str) -> Denial:
+    async def refuse(self, session: Session, command: Command, message: str, judged: Judged = unheard) -> Denial:
         """Record and deny what the gateway itself does not let through, whatever the policy says."""
         verdict = Verdict(Action.DENY, "built-in", message)
         command_id = self._new_id("cmd")
         try:
             digest = await _digest_apart(session, command)
             await self._audit.append(_command_event(session, command, verdict, command_id, digest))
+            judged(Ruling(command_id, digest, verdict))
         except Exception as error:
             log.error("refusal_not_recorded", command_id=command_id, error=str(error))
         return _denied_by_rule(command_id, verdict)
@@ -173,34 +213,43 @@ class Gate:
         if verdict.action is Action.REVIEW and command.is_cut:
             message = f"{TOO_LONG} ({verdict.message})" if verdict.message else TOO_LONG
             verdict = replace(verdict, action=Action.DENY, message=message)
-        event = _command_event(session, command, verdict, command_id, digest)
+        event = partial(_command_event, session, command, verdict, command_id, digest)
+        ruling = Ruling(command_id, digest, verdict)
         match verdict.action:
             case Action.ALLOW:
                 if command.is_plain_read:
-                    self._audit.hand_over(event)
+                    self._audit.hand_over(event())
                 else:
-                    await self._audit.append(event)
+                    await self._audit.append(event())
+                hold.judged(ruling)
                 return _permit(command_id, session, digest)
             case Action.DENY:
-                await self._audit.append(event)
+                await self._audit.append(event())
+                hold.judged(ruling)
                 return _denied_by_rule(command_id, verdict)
             case Action.REVIEW:
-                held = await self._reviews.open(session, command, verdict, digest, [event])
-                return await self._await_review(session, held, hold, command_id)
+                held = await self._reviews.open(session, command, verdict, digest, event, command_id=command_id)
+                return await self._await_review(session, held, hold, ruling)
 
-    async def _await_review(self, session: Session, held: Held, hold: Hold, command_id: str) -> Permit | Denial:
+    async def _await_review(self, session: Session, held: Held, hold: Hold, ruling: Ruling) -> Permit | Denial:
+        command_id = ruling.command_id
         try:
+            hold.judged(ruling)
             await hold.held(held.review)
             review = await self._decision(held, hold)
             if review is None:
                 why = hold.cancelled.result()
-                await self._abandon(held.review.id, why)
+                ended = await self._abandon(held.review.id, why)
+                hold.decided(ended or (held.decided.result() if held.decided.done() else held.review))
                 return Denial(command_id, f"the command was taken back: {why}", review_id=held.review.id, cancelled=True)
+            hold.decided(review)
             if review.state is not ReviewState.APPROVED:
                 return _denied_by_review(command_id, review)
             released = await self._reviews.release(review.id)
         except BaseException:
-            await self._abandon(held.review.id, "the client left while it was held")
+            ended = await self._abandon(held.review.id, "the client left while it was held")
+            if ended is not None:
+                hold.decided(ended)
             raise
         return _permit(command_id, session, released.digest, review_id=released.id)
 
@@ -215,22 +264,26 @@ class Gate:
                 return held.decided.result()
             await hold.still_held(held.review)
 
-    async def _abandon(self, review_id: str, why: str) -> None:
+    async def _abandon(self, review_id: str, why: str) -> Review | None:
+        """The review as it ended; None where that is not known."""
         try:
-            await asyncio.shield(self._reviews.cancel(review_id, why))
+            return await asyncio.shield(self._reviews.cancel(review_id, why))
         except ReviewConflict:
-            return  # it had ended already
+            return None  # it had ended already
         except Exception as error:  # the reaper expires it; it can never be released by this session any more
             log.error("review_not_cancelled", review_id=review_id, error=str(error))
+            return None
 
-    async def finished(self, session: Session, permit: Permit, outcome: Outcome) -> None:
-        """Record what became of a permitted command, and of its review. Never raises: the answer is on its way already."""
+    async def finished(self, session: Session, permit: Permit, outcome: Outcome) -> Review | None:
+        """Record what became of a permitted command, and of its review, which is returned as it ended where that could be recorded. Never
+        raises: the answer is on its way already."""
         try:
             self.record_outcome(session, permit, outcome)
             if permit.review_id:
-                await self._reviews.finish(permit.review_id, ok=outcome.ok, outcome=outcome.summary)
+                return await self._reviews.finish(permit.review_id, ok=outcome.ok, outcome=outcome.summary)
         except Exception as error:
             log.error("outcome_not_recorded", command_id=permit.command_id, error=str(error))
+        return None
 
     def record_outcome(self, session: Session, permit: Permit, outcome: Outcome) -> None:
         """The record of an outcome alone, for a command without a review. Never raises."""
@@ -242,10 +295,14 @@ class Gate:
             "ok": outcome.ok,
             "summary": outcome.summary,
             "rows": outcome.rows,
+            "bytes": outcome.bytes,
+            "answer_sha256": outcome.answer_sha256,
             "error_code": outcome.error_code,
             "duration_us": int(outcome.duration_s * 1_000_000),
             "masked": [{"rule": rule, "count": count} for rule, count in outcome.masked],
         }
+        if outcome.copied_in is not None:
+            body["copied_in"] = asdict(outcome.copied_in)
         try:
             self._audit.hand_over(AuditEvent("command.finished", body))
         except Exception as error:
@@ -273,12 +330,15 @@ def _permit(command_id: str, session: Session, digest: str, *, review_id: str = 
     return Permit(command_id, session.id, digest, review_id, _mint=_MINT)
 
 
-def _command_event(session: Session, command: Command, verdict: Verdict, command_id: str, digest: str) -> AuditEvent:
+def _command_event(
+    session: Session, command: Command, verdict: Verdict, command_id: str, digest: str, review_id: str = ""
+) -> AuditEvent:
     return AuditEvent(
         "command",
         {
             "command_id": command_id,
             "session_id": session.id,
+            "review_id": review_id,
             "identity": session.identity.name,
             "on_behalf_of": session.identity.on_behalf_of,
             "target": session.target.name,

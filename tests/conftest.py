@@ -4,13 +4,14 @@ import contextlib
 import json
 import os
 import pty
+import re
 import socket
 import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -353,3 +354,36 @@ def _read_terminal(terminal: Any, shown: list[bytes]) -> None:
 @pytest.fixture
 def wire() -> type[Wire]:
     return Wire
+
+
+class AuditSchema:
+    """The schema of audit records, as docs/audit-log.md has it."""
+
+    TYPES: Mapping[str, Any] = {"text": str, "integer": int, "boolean": bool, "list": list, "object": dict, "null": type(None)}
+
+    def __init__(self) -> None:
+        page = (Path(__file__).parents[1] / "docs" / "audit-log.md").read_text().split("## The kinds")[1]
+        self.kinds: dict[str, dict[str, str]] = {}
+        """For each kind the fields and their types."""
+        for heading, text in re.findall(r"^### (.+?)\n(.*?)(?=^### |\Z)", page, re.MULTILINE | re.DOTALL):
+            fields = dict(re.findall(r"^\| `(\w+)` \| ([a-z ]+) \|", text, re.MULTILINE))
+            self.kinds |= {kind: fields for kind in heading.split(", ")}
+        for kind in [kind for kind, fields in self.kinds.items() if kind.startswith("review.") and not fields]:
+            self.kinds[kind] = self.kinds["review.opened"]
+
+    def problems(self, kind: str, body: Mapping[str, Any]) -> list[str]:
+        """What of a record is not as documented."""
+        if kind not in self.kinds:
+            return [f"{kind}: is not documented"]
+        found = [f"{name} is not documented" for name in body if name not in self.kinds[kind]]
+        for name, types in self.kinds[kind].items():
+            if name not in body:
+                found += [] if types.startswith("optional ") else [f"{name} is missing"]
+            elif type(body[name]) not in [self.TYPES[one] for one in types.removeprefix("optional ").split(" or ")]:
+                found.append(f"{name} is no {types}")
+        return [f"{kind}: {one}" for one in found]
+
+
+@pytest.fixture(scope="session")
+def audit_schema() -> AuditSchema:
+    return AuditSchema()

@@ -27,6 +27,7 @@ def review_json(review: Review, recent: list[dict[str, Any]] | None = None) -> d
     return {
         "id": review.id,
         "state": review.state.value,
+        "command_id": review.command_id,
         "session_id": review.session_id,
         "target": review.target,
         "identity": review.identity,

@@ -16,6 +16,9 @@ import rfc8785
 from countersign.audit.merkle import leaf_hash
 from countersign.model import AuditEvent, AuditRecord
 
+VERSION = 1
+"""Of the schema in docs/audit-log.md. It moves on when a field changes its meaning or goes; new kinds and new fields do not move it."""
+
 QUICK = (
     orjson.OPT_SORT_KEYS
     | orjson.OPT_STRICT_INTEGER
@@ -70,7 +73,12 @@ def _is_plain(values: Iterable[object]) -> bool:
 
 def entry(encoded: Encoded, *, seq: int, time: str) -> bytes:
     """The RFC 8785 form of a record at its place, whose hash is a leaf of the tree. ``time`` holds nothing that JSON escapes."""
-    return b'{"body":%b,"kind":%b,"seq":%d,"time":"%b"}' % (encoded.body, _quoted(encoded.kind), seq, time.encode())
+    return b'{"body":%b,"kind":%b%b' % (encoded.body, _quoted(encoded.kind), place(seq, time))
+
+
+def place(seq: int, time: str) -> bytes:
+    """How the entry at this place ends."""
+    return b',"seq":%d,"time":"%b","v":%d}' % (seq, time.encode(), VERSION)
 
 
 @functools.lru_cache(maxsize=256)
@@ -81,9 +89,10 @@ def _quoted(kind: str) -> bytes:
 def record_of(line: bytes) -> AuditRecord:
     """The record that an entry holds. Raises ``ValueError`` where it is none."""
     fields = orjson.loads(line)
-    if not isinstance(fields, dict) or fields.keys() != {"body", "kind", "seq", "time"}:
+    if not isinstance(fields, dict) or fields.keys() != {"body", "kind", "seq", "time", "v"}:
         raise ValueError("not the entry of a record")
     seq, time, kind, body = fields["seq"], fields["time"], fields["kind"], fields["body"]
-    if type(seq) is not int or not isinstance(time, str) or not isinstance(kind, str) or not isinstance(body, dict):
+    of_form = type(seq) is int and isinstance(time, str) and isinstance(kind, str) and isinstance(body, dict)
+    if not of_form or fields["v"] != VERSION:
         raise ValueError("not the entry of a record")
     return AuditRecord(seq=seq, time=time, kind=kind, body=body, hash=leaf_hash(line).hex())

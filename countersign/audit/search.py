@@ -14,7 +14,7 @@ from countersign.model import AuditRecord
 
 PEOPLE = ("identity", "on_behalf_of", "reviewer", "by")
 """The keys of a body that name who acted, for whom, or who decided."""
-IDS = ("command_id", "session_id", "review_id", "key_id")
+IDS = ("command_id", "session_id", "review_id", "key_id", "digest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Query:
     """A record is a hit where all that is given is true of it; what is empty is not asked.
 
     ``since`` and ``until`` are the beginning of an RFC 3339 time in UTC, such as ``2026-11-24T09``. ``table`` may leave out its schema.
-    ``text`` is found in a command's text in any case of its letters. ``about`` is an id of a command, session, review or key.
+    ``text`` is found in a command's text in any case of its letters. ``about`` is an id of a command, session, review or key, or a command's digest.
     """
 
     kind: str = ""

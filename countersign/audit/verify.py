@@ -7,7 +7,7 @@ from countersign.audit.checkpoints import Checkpoint
 from countersign.audit.contract import Batch, LogReader
 from countersign.audit.merkle import EMPTY_ROOT, Tree, leaf_hash
 from countersign.audit.notes import NoteError, VerifierKey
-from countersign.audit.records import record_of
+from countersign.audit.records import place, record_of
 
 RETENTION = "audit.retention"
 """The kind of the records that say which bodies were removed: all up to ``up_to``."""
@@ -109,11 +109,7 @@ class _Walk:
             start = (seq - first) * 32
             if leaf_hash(line) != batch.hashes[start : start + 32]:
                 raise _Misfit(f"record {seq} was altered: its entry does not have its hash")
-            if (
-                batch.time is None
-                or not line.endswith(b',"seq":%d,"time":"%b"}' % (seq, batch.time.encode()))
-                or RETENTION_MARK in line
-            ):
+            if batch.time is None or not line.endswith(place(seq, batch.time)) or RETENTION_MARK in line:
                 self._check_place(line, seq, batch.time)
         if len(lines) != batch.count:
             seq = first + min(len(lines), batch.count)

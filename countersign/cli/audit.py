@@ -16,10 +16,14 @@ from countersign.audit import AuditUnavailable, Checkpoint, NoteError, VerifierK
 from countersign.audit.checkpoints import check_consistency, check_inclusion, consistency_text, inclusion_text, notes_in
 from countersign.audit.export import OcsfWriter, csv_head, csv_row, removed_line
 from countersign.audit.merkle import consistency_proof, inclusion_proof
+from countersign.audit.story import told
 from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, call, err, fail, print_json, print_table, settings
+from countersign.reviews.preview import terminal_safe
 from countersign.store import ExportFile, LogFile, load_log_key
 
 app = typer.Typer(no_args_is_help=True)
+STORY_RECORDS = 5000
+"""What the API answers at most at once."""
 
 StoreOption = Annotated[Path | None, typer.Option("--store", help="The store's file; else the configuration's.")]
 KeyOption = Annotated[
@@ -142,6 +146,26 @@ def search(
         return
     rows = [[record["seq"], record["time"], record["kind"], record["body"]] for record in found]
     print_table(["seq", "time", "kind", "body"], rows, "no records")
+
+
+@app.command("story")
+def story(
+    about: Annotated[str, typer.Argument(metavar="ID", help="Of a command, review or session, or a command's digest, whole.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Everything on record about one command, review or session, in order."""
+    found = call(config, lambda client: client.get("audit", limit=STORY_RECORDS, about=about))["records"]
+    if not found:
+        fail(f"there is nothing on record about {about}")
+    if len(found) >= STORY_RECORDS:
+        err.print(f"only the newest {STORY_RECORDS} records are told", markup=False)
+    found.reverse()
+    if as_json:
+        print_json(found)
+        return
+    for line in told(found):
+        typer.echo(terminal_safe(line))
 
 
 @app.command("forget")

@@ -44,6 +44,7 @@ class Review:
 
     id: str
     state: ReviewState
+    command_id: str
     session_id: str
     target: str
     identity: str

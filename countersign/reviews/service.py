@@ -57,13 +57,24 @@ class ReviewService:
         return lambda: self._listeners.discard(listener)
 
     # -- the gate's side
-    async def open(self, session: Session, command: Command, verdict: Verdict, digest: str, events: Sequence[AuditEvent]) -> Held:
-        """Put a held command before the reviewers. ``verdict.terms`` must be set."""
+    async def open(
+        self,
+        session: Session,
+        command: Command,
+        verdict: Verdict,
+        digest: str,
+        event: Callable[[str], AuditEvent],
+        *,
+        command_id: str,
+    ) -> Held:
+        """Put a held command before the reviewers. ``verdict.terms`` must be set; ``event`` makes the command's own record, which names
+        the review."""
         assert verdict.terms is not None
         now = self._clock()
         review = Review(
             id=self._new_id("rv"),
             state=ReviewState.PENDING,
+            command_id=command_id,
             session_id=session.id,
             target=session.target.name,
             identity=session.identity.name,
@@ -79,7 +90,7 @@ class ReviewService:
         held = Held(review, asyncio.get_running_loop().create_future())
         self._waiters[review.id] = held.decided
         try:
-            await self._store.insert(review, [*events, moved(review, "review.opened")])
+            await self._store.insert(review, [event(review.id), moved(review, "review.opened")])
         except BaseException:
             self._waiters.pop(review.id, None)
             raise
@@ -242,6 +253,7 @@ def moved(review: Review, kind: str) -> AuditEvent:
         {
             "review_id": review.id,
             "state": review.state.value,
+            "command_id": review.command_id,
             "session_id": review.session_id,
             "identity": review.identity,
             "target": review.target,
@@ -259,6 +271,8 @@ def decision_event(review: Review, decision: Decision) -> AuditEvent:
         "review.decision",
         {
             "review_id": review.id,
+            "command_id": review.command_id,
+            "session_id": review.session_id,
             "reviewer": decision.reviewer,
             "authentication": decision.authentication,
             "decision": decision.kind.value,

@@ -5,7 +5,7 @@ from sqlalchemy import CheckConstraint, Column, ForeignKey, Integer, LargeBinary
 from countersign.model import ReviewState
 from countersign.reviews.machine import TRANSITIONS
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 
@@ -42,6 +42,7 @@ reviews = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("state", String, nullable=False, index=True),
+    Column("command_id", String, nullable=False),
     Column("session_id", String, nullable=False),
     Column("target", String, nullable=False),
     Column("identity", String, nullable=False, index=True),
@@ -139,8 +140,8 @@ def guards() -> list[str]:
         """CREATE TRIGGER IF NOT EXISTS reviews_release_once BEFORE UPDATE OF released_at ON reviews
            WHEN OLD.released_at IS NOT NULL AND NEW.released_at IS NOT OLD.released_at
            BEGIN SELECT RAISE(ABORT, 'a review is released once'); END""",
-        """CREATE TRIGGER IF NOT EXISTS reviews_bound BEFORE UPDATE OF digest, command, session_id, identity, target ON reviews
-           WHEN NEW.digest <> OLD.digest OR NEW.command <> OLD.command OR NEW.session_id <> OLD.session_id
-             OR NEW.identity <> OLD.identity OR NEW.target <> OLD.target
+        """CREATE TRIGGER IF NOT EXISTS reviews_bound BEFORE UPDATE OF digest, command, command_id, session_id, identity, target ON reviews
+           WHEN NEW.digest <> OLD.digest OR NEW.command <> OLD.command OR NEW.command_id <> OLD.command_id
+             OR NEW.session_id <> OLD.session_id OR NEW.identity <> OLD.identity OR NEW.target <> OLD.target
            BEGIN SELECT RAISE(ABORT, 'what a review is about cannot change'); END""",
     ]

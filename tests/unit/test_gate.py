@@ -10,6 +10,7 @@ import pytest
 from countersign.audit import AuditUnavailable
 from countersign.gate import Gate
 from countersign.model import (
+    AuditEvent,
     Command,
     DecisionKind,
     Denial,
@@ -40,6 +41,14 @@ class Hold:
         self.cancelled = asyncio.get_running_loop().create_future()
         self.told = asyncio.Event()
         self.review = None
+        self.ruling = None
+        self.outcome = None
+
+    def judged(self, ruling):
+        self.ruling = ruling
+
+    def decided(self, review):
+        self.outcome = review
 
     async def held(self, review):
         self.review = review
@@ -173,7 +182,9 @@ async def test_a_restart_cancels_what_was_pending_and_keeps_what_was_approved(sc
 async def test_an_approved_and_unused_review_outlives_a_restart_and_a_used_one_is_not_forgotten(scene):
     for used, state in ((False, ReviewState.APPROVED), (True, ReviewState.FAILED)):
         verdict = scene.policy.decide(CREW, scene.session.target, scene.session, WRITE)
-        held = await scene.reviews.open(scene.session, WRITE, verdict, "digest", [])
+        held = await scene.reviews.open(
+            scene.session, WRITE, verdict, "digest", lambda _: AuditEvent("command", {}), command_id="cmd-1"
+        )
         await scene.reviews.decide(held.review.id, BOB, DecisionKind.APPROVE, "digest", "")
         if used:
             await scene.reviews.release(held.review.id)

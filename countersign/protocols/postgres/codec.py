@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, TypeVar
 
-from countersign._core import RowPlan
+from countersign._core import RowPlan, StreamDigest
 from countersign.model import Command, Denial, Permit
 from countersign.protocols.postgres.copying import CopyFormat
 from countersign.protocols.postgres.naming import Use
@@ -136,8 +136,23 @@ class Learning:
     generation: int
     """Of the catalog that the statement was read by."""
     description: bytes = b""
-    names: list[str] = field(default_factory=list)
-    masked_by: list[str] = field(default_factory=list)
+    columns: dict[str, object] = field(default_factory=dict)
+    """As a recording's event says them."""
+
+
+@dataclass(slots=True, eq=False)
+class CopyData:
+    """The CopyData messages of a client that go to the target."""
+
+    messages: int = 0
+    size_bytes: int = 0
+    digest: StreamDigest = field(default_factory=StreamDigest)
+
+    def add(self, data: bytes, messages: int) -> None:
+        """More of them: so many begin in it."""
+        self.messages += messages
+        self.size_bytes += len(data)
+        self.digest.update(data)
 
 
 @dataclass(slots=True, eq=False)
@@ -162,11 +177,21 @@ class Running:
     """The plans of the COPYs to the client that this command holds, in order."""
     rows: int = 0
     bytes_out: int = 0
+    answer: StreamDigest = field(default_factory=StreamDigest)
+    """Of what the client was answered, where that may be kept (docs/recordings.md)."""
+    copied_in: "CopyData | None" = None
     plan: RowPlan | None = None
     hits: dict[str, int] = field(default_factory=dict)
     finished: bool = False
     tags: list[str] = field(default_factory=list)
     failure: tuple[str, str] = ("", "")
+
+    def answers(self, data: bytes, rows: int, *, is_kept: bool) -> None:
+        """More of the answer goes to the client: so many rows or messages begin in it. ``is_kept``: its digest may be known."""
+        self.rows += rows
+        self.bytes_out += len(data)
+        if is_kept:
+            self.answer.update(data)
 
     def count_hits(self, plan: RowPlan | None) -> None:
         """Add what a plan has masked since it was asked last."""

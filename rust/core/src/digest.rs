@@ -1,5 +1,6 @@
-//! What an approval is bound to: SHA-256 over the exact bytes, the parameters, and who, where and in which session (I2).
+//! Digests of commands and of answers.
 //!
+//! A command's is what an approval is bound to: SHA-256 over the exact bytes, the parameters, and who, where and in which session (I2).
 //! The same as `Command.digest` in Python, which is the reference; a test compares the two.
 
 use sha2::{Digest as _, Sha256};
@@ -44,6 +45,36 @@ impl Origin {
         hex(&hashed.finalize())
     }
 }
+
+/// SHA-256 over messages as they pass, such as those of an answer with their framing.
+#[derive(Clone, Default)]
+pub struct StreamDigest(Sha256);
+
+impl StreamDigest {
+    /// The next bytes; where they are cut does not count.
+    pub fn update(&mut self, data: &[u8]) {
+        self.0.update(data);
+    }
+
+    /// Of all that has come so far.
+    pub fn hex(&self) -> Digest {
+        hex(&self.0.clone().finalize())
+    }
+}
+
+impl std::fmt::Debug for StreamDigest {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "StreamDigest({})", self.hex())
+    }
+}
+
+impl PartialEq for StreamDigest {
+    fn eq(&self, other: &Self) -> bool {
+        self.hex() == other.hex()
+    }
+}
+
+impl Eq for StreamDigest {}
 
 fn add(hashed: &mut Sha256, part: &[u8]) {
     hashed.update((part.len() as u64).to_be_bytes());

@@ -11,7 +11,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     ProtocolError,
-    digest::{Digest, Origin},
+    digest::{Digest, Origin, StreamDigest},
     masking::rows::RowPlan,
     parameters::{Parameter, bound},
     records::{self, Record, Template},
@@ -19,8 +19,6 @@ use crate::{
     steady::{Answer, Request, request},
 };
 
-/// Rows that a recording shows of each command; of the others it has the count.
-pub const ROWS_RECORDED: usize = 200;
 const STATEMENTS_KEPT: usize = 1024;
 /// Types with lower OIDs were made by initdb (manual, "System Catalog Initial Data", OID assignment).
 const FIRST_USER_OID: u32 = 16384;
@@ -67,7 +65,9 @@ fn keyed(protocol: u8, sql: &[u8]) -> Vec<u8> {
 pub struct Shape {
     /// The audit record's body, open where each command has its own.
     pub record: Template,
-    /// The recording's event for the columns, without its time; empty where no rows come.
+    /// The recording's event for the verdict, without its time, the command's id and digest.
+    pub verdict: Vec<u8>,
+    /// The recording's event for the columns, without its time and the command's id; empty where no rows come.
     pub columns: Vec<u8>,
     /// The whole RowDescription; empty where no rows come.
     pub description: Arc<[u8]>,
@@ -106,6 +106,7 @@ pub struct Turned {
     pub started_us: u64,
     pub rows: usize,
     pub bytes: usize,
+    pub answer: StreamDigest,
     pub tag: Option<Vec<u8>>,
     /// How many messages of the reply (rows apart) came as expected.
     pub answered: usize,
@@ -131,6 +132,7 @@ pub struct Lane {
     session_id: String,
     ids: records::Ids,
     limit: usize,
+    rows_recorded: usize,
     epoch: u64,
     shapes: HashMap<Vec<u8>, Arc<Shape>>,
     statements: HashMap<Vec<u8>, Arc<Prepared>>,
@@ -141,13 +143,15 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// `seed` is random and makes the commands' ids. `limit`: bytes of a message of the target's.
-    pub fn new(origin: Origin, session_id: &str, seed: [u8; 16], limit: usize) -> Self {
+    /// `seed` is random and makes the commands' ids. `limit`: bytes of a message of the target's. `rows_recorded`: how many rows of each
+    /// command a recording shows; of the others it has count and digest.
+    pub fn new(origin: Origin, session_id: &str, seed: [u8; 16], limit: usize, rows_recorded: usize) -> Self {
         Self {
             origin,
             session_id: session_id.to_owned(),
             ids: records::Ids::new(seed),
             limit,
+            rows_recorded,
             epoch: 0,
             shapes: HashMap::new(),
             statements: HashMap::new(),
@@ -281,6 +285,7 @@ impl Lane {
             started_us: now_us,
             rows: 0,
             bytes: 0,
+            answer: StreamDigest::default(),
             tag: None,
             answered: 0,
             left: Vec::new(),
@@ -303,9 +308,22 @@ impl Lane {
                 .record
                 .fill(parameters, text, &turned.command_id, &turned.digest),
         );
-        records::record_command(turned.started_us, text, parameters, &mut out.recording);
+        let message = if turned.prepared.is_some() {
+            "Bind"
+        } else {
+            "Query"
+        };
+        let (now_us, id) = (turned.started_us, turned.command_id.as_str());
+        records::record_command(now_us, message, text, parameters, &mut out.recording);
+        records::record_prepared(
+            now_us,
+            id,
+            Some(&turned.digest),
+            &shape.verdict,
+            &mut out.recording,
+        );
         if !shape.columns.is_empty() {
-            records::record_columns(turned.started_us, &shape.columns, &mut out.recording);
+            records::record_prepared(now_us, id, None, &shape.columns, &mut out.recording);
         }
         let answer = Answer::new(
             steps,
@@ -332,12 +350,14 @@ impl Lane {
         let progress = now.answer.feed(data)?;
         if progress.row_count > 0 {
             let rows = progress.out.get(progress.rows.clone()).unwrap_or_default();
-            let wanted = ROWS_RECORDED.saturating_sub(now.turned.rows);
+            let wanted = self.rows_recorded.saturating_sub(now.turned.rows);
             if wanted > 0 {
-                records::record_rows(now_us, rows, progress.row_count, wanted, &mut out.recording)?;
+                let id = &now.turned.command_id;
+                records::record_rows(now_us, id, rows, progress.row_count, wanted, &mut out.recording)?;
             }
             now.turned.rows += progress.row_count;
             now.turned.bytes += rows.len();
+            now.turned.answer.update(rows);
         }
         if progress.tag.is_some() {
             now.turned.tag = progress.tag;
@@ -368,24 +388,19 @@ impl Lane {
         }
         let done = &now.turned;
         let tag = String::from_utf8_lossy(done.tag.as_deref().unwrap_or_default());
-        let duration_us = now_us.saturating_sub(done.started_us);
-        records::record_done(
-            now_us,
-            &tag,
-            done.rows,
-            done.bytes,
-            duration_us,
-            &mut out.recording,
-        );
         let finished = records::Finished {
             command_id: &done.command_id,
             session_id: &self.session_id,
             digest: &done.digest,
             summary: &tag,
+            answer_sha256: &done.answer.hex(),
+            bytes: done.bytes,
             rows: done.rows,
-            duration_us,
+            duration_us: now_us.saturating_sub(done.started_us),
             masked: &now.shape.plan.take_hits(),
         };
+        records::record_done(now_us, &finished, &mut out.recording);
+        records::record_ready(now_us, status, &mut out.recording);
         out.records.push(finished.record());
     }
 

@@ -15,6 +15,9 @@ use crate::{
     parameters::Parameter,
 };
 
+/// Of the records' schema, as `VERSION` in Python's `audit.records`.
+const VERSION: u8 = 1;
+
 /// An event ready to be given its place in the log. `body` is JSON in RFC 8785's form, and so one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -29,7 +32,7 @@ impl Record {
         out.extend_from_slice(&self.body);
         out.extend_from_slice(b",\"kind\":");
         string(&self.kind, out);
-        let _ = write!(out, ",\"seq\":{seq},\"time\":\"{time}\"}}");
+        let _ = write!(out, ",\"seq\":{seq},\"time\":\"{time}\",\"v\":{VERSION}}}");
     }
 }
 
@@ -135,6 +138,8 @@ pub struct Finished<'a> {
     pub session_id: &'a str,
     pub digest: &'a str,
     pub summary: &'a str,
+    pub answer_sha256: &'a str,
+    pub bytes: usize,
     pub rows: usize,
     pub duration_us: u64,
     pub masked: &'a [(String, u64)],
@@ -142,8 +147,10 @@ pub struct Finished<'a> {
 
 impl Finished<'_> {
     pub fn record(&self) -> Record {
-        let mut body = Vec::with_capacity(320);
-        body.extend_from_slice(b"{\"command_id\":");
+        let mut body = Vec::with_capacity(448);
+        body.extend_from_slice(b"{\"answer_sha256\":");
+        string(self.answer_sha256, &mut body);
+        let _ = write!(body, ",\"bytes\":{},\"command_id\":", self.bytes);
         string(self.command_id, &mut body);
         body.extend_from_slice(b",\"digest\":");
         string(self.digest, &mut body);
@@ -173,19 +180,46 @@ impl Finished<'_> {
     }
 }
 
-/// The recording's event for a command.
-pub fn record_command(now_us: u64, text: &str, parameters: &[Parameter<'_>], out: &mut Vec<u8>) {
+/// The recording's event for a command. `message`: the one that brought it.
+pub fn record_command(
+    now_us: u64,
+    message: &str,
+    text: &str,
+    parameters: &[Parameter<'_>],
+    out: &mut Vec<u8>,
+) {
     begin(now_us, out);
-    out.extend_from_slice(b"\"type\":\"command\",\"text\":");
+    let _ = write!(out, "\"type\":\"command\",\"message\":\"{message}\",\"text\":");
     string(text, out);
     out.extend_from_slice(b",\"parameters\":");
     list(parameters, out, |parameter, out| string(&parameter.shown, out));
+    if !parameters.is_empty() {
+        out.extend_from_slice(b",\"bound\":");
+        list(parameters, out, |parameter, out| {
+            let format = if parameter.binary { "binary" } else { "text" };
+            let null = if parameter.raw.is_none() {
+                ",\"null\":true"
+            } else {
+                ""
+            };
+            let _ = write!(
+                out,
+                "{{\"format\":\"{format}\",\"type\":{}{null}}}",
+                parameter.type_oid
+            );
+        });
+    }
     out.extend_from_slice(b"}\n");
 }
 
-/// The recording's event for the columns. `rest` is everything behind the time, the closing brace included.
-pub fn record_columns(now_us: u64, rest: &[u8], out: &mut Vec<u8>) {
+/// An event of a command that differs from one of its shape to the next by time and ids only. `rest` is everything behind them, the closing
+/// brace included; `digest` is the command's where the event has one.
+pub fn record_prepared(now_us: u64, command_id: &str, digest: Option<&str>, rest: &[u8], out: &mut Vec<u8>) {
     begin(now_us, out);
+    of_command(command_id, out);
+    if let Some(digest) = digest {
+        let _ = write!(out, "\"digest\":\"{digest}\",");
+    }
     out.extend_from_slice(rest);
     out.push(b'\n');
 }
@@ -193,6 +227,7 @@ pub fn record_columns(now_us: u64, rest: &[u8], out: &mut Vec<u8>) {
 /// The recording's event for rows as the client sees them, at most `limit` of them.
 pub fn record_rows(
     now_us: u64,
+    command_id: &str,
     rows: &[u8],
     count: usize,
     limit: usize,
@@ -200,6 +235,7 @@ pub fn record_rows(
 ) -> Result<(), ProtocolError> {
     let shown = messages::data_rows(rows, limit)?;
     begin(now_us, out);
+    of_command(command_id, out);
     out.extend_from_slice(b"\"type\":\"rows\",\"values\":");
     list(&shown, out, |row, out| {
         list(row, out, |value, out| cell(*value, out))
@@ -209,13 +245,34 @@ pub fn record_rows(
 }
 
 /// The recording's event for the end of a command.
-pub fn record_done(now_us: u64, tag: &str, rows: usize, bytes: usize, duration_us: u64, out: &mut Vec<u8>) {
+pub fn record_done(now_us: u64, finished: &Finished<'_>, out: &mut Vec<u8>) {
     begin(now_us, out);
-    out.extend_from_slice(b"\"type\":\"done\",\"tag\":");
-    string(tag, out);
-    let _ = write!(out, ",\"rows\":{rows},\"bytes\":{bytes},\"duration_s\":");
-    seconds(duration_us, out);
+    of_command(finished.command_id, out);
+    out.extend_from_slice(b"\"type\":\"done\",\"ok\":true,\"tag\":");
+    string(finished.summary, out);
+    let _ = write!(
+        out,
+        ",\"error_code\":\"\",\"rows\":{},\"bytes\":{},\"answer_sha256\":\"{}\",\"duration_s\":",
+        finished.rows, finished.bytes, finished.answer_sha256
+    );
+    seconds(finished.duration_us, out);
     out.extend_from_slice(b"}\n");
+}
+
+/// The recording's event for the target's waiting for the next request, in a transaction status of ReadyForQuery.
+pub fn record_ready(now_us: u64, status: u8, out: &mut Vec<u8>) {
+    let transaction = match status {
+        b'I' => "idle",
+        b'T' => "in transaction",
+        _ => "failed",
+    };
+    begin(now_us, out);
+    let _ = writeln!(out, "\"type\":\"ready\",\"transaction\":\"{transaction}\"}}");
+}
+
+/// Ids have no character that JSON escapes.
+fn of_command(command_id: &str, out: &mut Vec<u8>) {
+    let _ = write!(out, "\"command_id\":\"{command_id}\",");
 }
 
 fn begin(now_us: u64, out: &mut Vec<u8>) {

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use countersign_core::{
     ProtocolError as CoreError,
     backend::BackendDecoder as CoreBackend,
+    digest::StreamDigest as CoreStream,
     framing::FrontendDecoder as CoreFrontend,
     lane::{extended_key, simple_key},
     masking::{
@@ -158,6 +159,42 @@ impl BackendDecoder {
         Ok(event.map(|event| (event.kind, PyBytes::new(py, event.data), event.rows)))
     }
 }
+
+/// SHA-256 over messages as they pass.
+#[pyclass(frozen)]
+struct StreamDigest(Mutex<CoreStream>);
+
+impl StreamDigest {
+    fn of(digest: CoreStream) -> Self {
+        Self(Mutex::new(digest))
+    }
+}
+
+#[pymethods]
+impl StreamDigest {
+    #[new]
+    fn new() -> Self {
+        Self::of(CoreStream::default())
+    }
+
+    fn update(&self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
+        let mut digest = locked(&self.0)?;
+        if data.len() < HASHED_WITHIN {
+            digest.update(data);
+        } else {
+            let digest = &mut *digest;
+            py.detach(|| digest.update(data));
+        }
+        Ok(())
+    }
+
+    fn hex(&self) -> PyResult<String> {
+        Ok(locked(&self.0)?.hex())
+    }
+}
+
+/// Hashing fewer bytes costs less than to give up the interpreter's lock and to win it back.
+const HASHED_WITHIN: usize = 4 << 10;
 
 /// (format, delimiter, quote, escape, null, header)
 type CopyParts = (String, u8, u8, u8, Vec<u8>, bool);
@@ -464,10 +501,10 @@ mod _core {
     use super::relay::{Engine, Epoch, Intake, Lane, Run, tree_extend, tree_root};
     #[pymodule_export]
     use super::{
-        BackendDecoder, FrontendDecoder, Masker, ProtocolError, RowPlan, StartupDecoder, decode_bind,
-        decode_copy_response, decode_describe, decode_execute, decode_fields, decode_function_call,
-        decode_function_result, decode_parse, decode_query, decode_row_description, decode_rows,
-        detector_problem, kind_of_type, path_problem, shape_key, steady_request,
+        BackendDecoder, FrontendDecoder, Masker, ProtocolError, RowPlan, StartupDecoder, StreamDigest,
+        decode_bind, decode_copy_response, decode_describe, decode_execute, decode_fields,
+        decode_function_call, decode_function_result, decode_parse, decode_query, decode_row_description,
+        decode_rows, detector_problem, kind_of_type, path_problem, shape_key, steady_request,
     };
     use super::{DETECTORS, PyResult};
     use pyo3::prelude::*;

@@ -23,7 +23,7 @@ use pyo3::{
     types::PyBytes,
 };
 
-use crate::{Bytes, RowPlan, broken};
+use crate::{Bytes, RowPlan, StreamDigest, broken};
 
 /// A lane belongs to the event loop or to the relay's thread, which holds it for microseconds and never asks for the interpreter.
 fn locked(lane: &Mutex<CoreLane>) -> PyResult<MutexGuard<'_, CoreLane>> {
@@ -182,6 +182,7 @@ type TurnedParts<'py> = (
     u64,
     usize,
     usize,
+    StreamDigest,
     Option<Bytes<'py>>,
     usize,
     Bytes<'py>,
@@ -205,6 +206,7 @@ fn turned_parts(py: Python<'_>, turned: Turned) -> TurnedParts<'_> {
         turned.started_us,
         turned.rows,
         turned.bytes,
+        StreamDigest::of(turned.answer),
         turned.tag.map(|tag| PyBytes::new(py, &tag)),
         turned.answered,
         PyBytes::new(py, &turned.left),
@@ -223,17 +225,24 @@ type ReplyParts<'py> = (Bytes<'py>, Bytes<'py>, bool, Option<TurnedParts<'py>>, 
 #[pymethods]
 impl Lane {
     #[new]
-    fn new(origin: (String, String, String, String, String), seed: [u8; 16], limit_bytes: usize) -> Self {
+    fn new(
+        origin: (String, String, String, String, String),
+        seed: [u8; 16],
+        limit_bytes: usize,
+        rows_recorded: usize,
+    ) -> Self {
         let (protocol, session, identity, target, database) = &origin;
         let digests = Origin::new(&[protocol, session, identity, target, database]);
-        let lane = CoreLane::new(digests, session, seed, limit_bytes);
+        let lane = CoreLane::new(digests, session, seed, limit_bytes, rows_recorded);
         Self(Arc::new(Mutex::new(lane)))
     }
 
+    #[allow(clippy::too_many_arguments)] // what a shape is made of
     fn know(
         &self,
         key: Vec<u8>,
         record: ShapeParts,
+        verdict: Vec<u8>,
         columns: Vec<u8>,
         description: Vec<u8>,
         plan: &RowPlan,
@@ -241,6 +250,7 @@ impl Lane {
     ) -> PyResult<()> {
         let shape = Shape {
             record: Template::new([record.0, record.1, record.2, record.3, record.4]),
+            verdict,
             columns,
             description: description.into(),
             plan: plan.0.clone(),

@@ -46,9 +46,16 @@ fn patient(stream: UnixStream) -> UnixStream {
 }
 
 fn scene() -> Scene {
-    let mut lane = Lane::new(Origin::new(&["p", "s", "i", "t", "d"]), "s", [7; 16], 1 << 20);
+    let mut lane = Lane::new(
+        Origin::new(&["p", "s", "i", "t", "d"]),
+        "s",
+        [7; 16],
+        1 << 20,
+        200,
+    );
     let shape = Shape {
         record: Template::new([b"{".to_vec(), vec![], vec![], vec![], b"}".to_vec()]),
+        verdict: vec![],
         columns: vec![],
         description: Arc::from(&b""[..]),
         plan: RowPlan::new(vec![], None).unwrap(),

@@ -14,7 +14,7 @@ from countersign.audit.merkle import Tree, consistency_proof, inclusion_proof, l
 
 SEED = bytes(range(32))
 KEY = LogKey("countersign/test", SEED)
-ENTRIES = [b'{"body":{"n":%d},"kind":"thing","seq":%d,"time":"t"}' % (seq, seq) for seq in range(1, 12)]
+ENTRIES = [b'{"body":{"n":%d},"kind":"thing","seq":%d,"time":"t","v":1}' % (seq, seq) for seq in range(1, 12)]
 
 
 def root(start, end):

@@ -109,7 +109,15 @@ def test_an_edge_that_is_none_of_that_size_is_refused(size, edge):
 
 @pytest.mark.parametrize(
     "line",
-    [b"", b"[]", b"{}", b'{"body":{},"kind":"a","seq":true,"time":"t"}', b'{"body":[],"kind":"a","seq":1,"time":"t"}'],
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"body":{},"kind":"a","seq":true,"time":"t","v":1}',
+        b'{"body":[],"kind":"a","seq":1,"time":"t","v":1}',
+        b'{"body":{},"kind":"a","seq":1,"time":"t"}',
+        b'{"body":{},"kind":"a","seq":1,"time":"t","v":2}',
+    ],
 )
 def test_what_is_no_entry_is_no_record(line):
     with pytest.raises(ValueError):

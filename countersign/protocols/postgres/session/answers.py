@@ -5,13 +5,22 @@ from collections.abc import Callable
 from countersign import _core
 from countersign.model import Denial
 from countersign.protocols.postgres import errors, messages
-from countersign.protocols.postgres.codec import Asked, Entry, Portal, Prepared, Running
+from countersign.protocols.postgres.codec import Asked, CopyData, Entry, Portal, Prepared, Running
 from countersign.protocols.postgres.errors import ProtocolViolation
 from countersign.protocols.postgres.masking import FIRST_USER_OID
 from countersign.protocols.postgres.naming import Use, Verb
 from countersign.protocols.postgres.reading import makes_relations
 from countersign.protocols.postgres.server_texts import mask_response
-from countersign.protocols.postgres.session.conversation import ROWS_RECORDED, Conversation, record_rows
+from countersign.protocols.postgres.session.conversation import Conversation
+from countersign.protocols.postgres.session.recorded import (
+    column_fields,
+    record_columns,
+    record_ready,
+    record_response,
+    record_rows,
+    record_value,
+    record_withheld,
+)
 from countersign.protocols.postgres.session.requests import Requests
 from countersign.protocols.postgres.session.steady import Steady
 from countersign.protocols.postgres.speech import Speech
@@ -122,17 +131,20 @@ class Answers:
     def _rows(self, data: bytes, rows: int) -> None:
         talk = self._talk
         running = self._current()
+        command_id, wanted = running.permit.command_id, talk.surroundings.rows_recorded - running.rows
         if talk.shows_originals(running):
             if not running.rows:
-                talk.recorder.add("rows", values=[], more=True, withheld=True)
-        elif running.rows < ROWS_RECORDED:
-            record_rows(talk, data, rows, ROWS_RECORDED - running.rows)
-        running.rows += rows
-        running.bytes_out += len(data)
-        talk.to_client(data)
+                record_withheld(talk.recorder, command_id)
+        elif wanted > 0:
+            record_rows(talk.recorder, command_id, data, rows, wanted)
+        self._passes(running, data, rows)
 
     def _continued(self, data: bytes) -> None:
-        self._current().bytes_out += len(data)
+        self._passes(self._current(), data, 0)
+
+    def _passes(self, running: Running, data: bytes, rows: int) -> None:
+        """Part of a command's answer, in which so many messages begin, goes to the client."""
+        running.answers(data, rows, is_kept=not self._talk.shows_originals(running))
         self._talk.to_client(data)
 
     def _current(self) -> Running:
@@ -154,13 +166,13 @@ class Answers:
         running = self._current()
         ahead = (running.sql, head.statement_index) if head.asked is Asked.QUERY and running.is_first_change else ("", 0)
         planned = await talk.plan(data, self._rows_come_from(head, running), ahead=ahead, unmasked=running.unmasked)
-        talk.tell_unresolved(running.sql, planned)
-        talk.recorder.add("columns", names=planned.names, masked=planned.masked_by)
+        talk.tell_unresolved(running, planned)
+        record_columns(talk.recorder, running.permit.command_id, planned)
         running.count_hits(running.plan)
         running.plan = planned.plan
         if running.learning is not None:
             running.learning.description = data
-            running.learning.names, running.learning.masked_by = planned.names, planned.masked_by
+            running.learning.columns = column_fields(planned)
         if head.asked in (Asked.DESCRIBE, Asked.DESCRIBE_OURS):
             assert head.portal is not None
             head.portal.plan = planned.plan
@@ -289,9 +301,14 @@ class Answers:
             value = None
         elif value is not None and masking.masker is not None and len(value) > 8:
             value = masking.masker.mask_text(value)[0]
-        self._current().tags.append("FUNCTION CALL")
-        self._happened(self._current(), 0)
-        talk.to_client(messages.function_call_response(value))
+        running = self._current()
+        running.tags.append("FUNCTION CALL")
+        self._happened(running, 0)
+        if talk.shows_originals(running):
+            record_withheld(talk.recorder, running.permit.command_id)
+        elif talk.surroundings.rows_recorded:
+            record_value(talk.recorder, running.permit.command_id, value)
+        self._passes(running, messages.function_call_response(value), 0)
 
     async def _error(self, data: bytes) -> None:
         talk = self._talk
@@ -310,7 +327,7 @@ class Answers:
             answer = denial_response(head.denial, head.code)
         else:
             answer = await self._masked(data, head)
-        code, text = self._record_error(answer)
+        code, text = self._record_error(answer, head)
         if head is not None and head.is_simple:
             if head.running is not None:
                 head.running.failure = (code, text)
@@ -323,16 +340,9 @@ class Answers:
                     await talk.finish(entry.running, ok=False, summary=text, error_code=code)
         talk.to_client(answer)
 
-    def _record_error(self, answer: bytes) -> tuple[str, str]:
+    def _record_error(self, answer: bytes, head: Entry | None) -> tuple[str, str]:
         fields = self._kept(answer)
-        self._talk.recorder.add(
-            "error",
-            severity=fields.get("S", ""),
-            code=fields.get("C", ""),
-            message=fields.get("M", ""),
-            detail=fields.get("D", ""),
-            hint=fields.get("H", ""),
-        )
+        record_response(self._talk.recorder, "error", _command_of(head), fields)
         self._talk.was_told_fatal |= fields.get("V", fields.get("S", "")) in ("FATAL", "PANIC")
         return fields.get("C", ""), fields.get("M", "")
 
@@ -369,6 +379,7 @@ class Answers:
         if data[5:6] == b"I":
             for portal in talk.portals.held().values():
                 await self._portal_closed(portal)
+        record_ready(talk.recorder, data[5:6])
         talk.is_ready(data[5:6])
         talk.to_client(data)
 
@@ -380,7 +391,8 @@ class Answers:
     # -- COPY
     def _copy_in(self, data: bytes) -> None:
         talk = self._talk
-        self._current()
+        running = self._current()
+        running.copied_in = talk.copied_in = running.copied_in or CopyData()
         talk.copying_in = True
         if talk.replies.drop_syncs():
             talk.segment_closed = False  # the client sends another behind its data
@@ -403,47 +415,65 @@ class Answers:
         talk.to_client(data)
 
     def _copy_data(self, data: bytes, rows: int) -> None:
-        running = self._current()
-        running.rows += rows
-        running.bytes_out += len(data)
-        self._talk.to_client(data)
+        self._passes(self._current(), data, rows)
 
     # -- at any time
     async def _server_notice(self, data: bytes) -> None:
         talk = self._talk
         answer = await self._masked(data, talk.replies.head)
-        fields = self._kept(answer)
-        talk.recorder.add(
-            "notice",
-            severity=fields.get("S", ""),
-            code=fields.get("C", ""),
-            message=fields.get("M", ""),
-            detail=fields.get("D", ""),
-            hint="",
-        )
+        record_response(talk.recorder, "notice", _command_of(talk.replies.head), self._kept(answer))
         talk.to_client(answer)
 
     def _parameter_status(self, data: bytes) -> None:
         name, value = data[5:-1].split(b"\0", 1)
         self._talk.target.parameters[name.decode()] = value.decode("utf-8", "replace")
+        if name == b"application_name":
+            self._renamed(value.decode("utf-8", "replace"))
         head = self._talk.replies.head
         is_ours = head is not None and head.asked is Asked.OURS
         if not self._talk.access.hides(name.decode(), value.decode("utf-8", "replace"), is_ours=is_ours):
             self._talk.to_client(data)
 
-    def _notification(self, data: bytes) -> None:
-        masker = self._talk.surroundings.masking.masker
-        if masker is None:
-            self._talk.to_client(data)
+    def _renamed(self, name: str) -> None:
+        """The client calls itself otherwise. A name that its own words do not hold may be what a query has found (I5)."""
+        talk = self._talk
+        if name == talk.application:
             return
+        talk.application = name
+        if name == talk.session.application or any(name in words for words in talk.names_said):
+            talk.recorder.add("application", name=name)
+        else:
+            talk.recorder.add("application", name=None, withheld=True)
+
+    def _notification(self, data: bytes) -> None:
+        """Another session's words: what they hold is kept only where no rule says that a column must not be (I5)."""
+        talk, masking = self._talk, self._talk.surroundings.masking
         channel, payload = data[9:-1].split(b"\0", 1)
-        self._talk.to_client(messages.message(b"A", data[5:9] + channel + b"\0" + masker.mask_text(payload)[0] + b"\0"))
+        if masking.masker is not None:
+            payload = masking.masker.mask_text(payload)[0]
+        is_kept = not (masking.has_columns or masking.leaves_out)
+        talk.recorder.add(
+            "notification",
+            channel=channel.decode("utf-8", "replace"),
+            payload=payload.decode("utf-8", "replace") if is_kept else None,
+            process_id=int.from_bytes(data[5:9]),
+        )
+        talk.to_client(messages.message(b"A", data[5:9] + channel + b"\0" + payload + b"\0"))
 
 
 def denial_response(denial: Denial, code: str = "") -> bytes:
     """The gate's no in the protocol's own form. ``code``: the SQLSTATE where it is another than that of a denial."""
     code = code or (errors.QUERY_CANCELED if denial.cancelled else errors.INSUFFICIENT_PRIVILEGE)
     return messages.error_response(code, denial.message, detail=denial.detail, hint=denial.hint)
+
+
+def _command_of(entry: Entry | None) -> str:
+    """The id of the command that a request belongs to; '' where it has none."""
+    if entry is None:
+        return ""
+    if entry.denial is not None:
+        return entry.denial.command_id
+    return entry.running.permit.command_id if entry.running is not None else ""
 
 
 def _nth(running: Running, index: int) -> str:

@@ -2,17 +2,17 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from countersign import _core
 from countersign._core import FrontendDecoder
-from countersign.gate import Gate, Outcome
-from countersign.model import Review, Session
-from countersign.model.command import cut_mark
+from countersign.gate import CopiedIn, Gate, Outcome, Ruling
+from countersign.model import Permit, Review, Session
 from countersign.protocols.postgres import messages
 from countersign.protocols.postgres.access import AccessMode
-from countersign.protocols.postgres.codec import Asked, Cursors, Entry, Names, Portal, Prepared, Replies, Running
+from countersign.protocols.postgres.codec import Asked, CopyData, Cursors, Entry, Names, Portal, Prepared, Replies, Running
 from countersign.protocols.postgres.lineage import Lineage, lineages
 from countersign.protocols.postgres.masking import (
     UNMASKED,
@@ -26,15 +26,20 @@ from countersign.protocols.postgres.masking import (
 from countersign.protocols.postgres.session.catalog import TargetCatalog
 from countersign.protocols.postgres.session.lanes import Lanes
 from countersign.protocols.postgres.session.memory import LongMessages, Share
+from countersign.protocols.postgres.session.recorded import (
+    record_decided,
+    record_done,
+    record_end,
+    record_response,
+    record_verdict,
+)
 from countersign.protocols.postgres.session.target import TargetConnection
 from countersign.protocols.postgres.speech import Speech, Topic, fresh_tables, speech_about
 from countersign.protocols.wire import Wire
 from countersign.recording import Recorder
 
-ROWS_RECORDED = 200
 SHAPES_TOLD = 1024
-VALUE_RECORDED_BYTES = 256 << 10
-"""How much of one value a recording shows. What goes by the lane is never longer."""
+NAMES_KEPT = 32
 OUR_ROWS = _core.RowPlan([("pass", "text", False, "", '{"redact":{}}')], None)
 """Of the gateway's own queries, which have one column each."""
 
@@ -51,6 +56,8 @@ class Surroundings:
     console_url: Callable[[str], str]
     read_only: bool = False
     """Reads run under READ ONLY."""
+    rows_recorded: int = 200
+    """How many rows of each command its recording shows."""
 
 
 @dataclass(slots=True)
@@ -67,7 +74,7 @@ class Planned:
 
 class SessionHold:
     """The client's side of one hold: notices go out at once, and the client's or the target's leaving ends it (implements ``gate.Hold``).
-    ``on_held`` is awaited once the client has been told."""
+    ``on_held`` is awaited once the client has been told. All of it is recorded."""
 
     def __init__(self, conversation: "Conversation", on_held: Callable[[], Awaitable[None]]) -> None:
         self._conversation = conversation
@@ -81,12 +88,21 @@ class SessionHold:
         if not self.cancelled.done():
             self.cancelled.set_result(why)
 
+    def judged(self, ruling: Ruling) -> None:
+        """Record the verdict."""
+        record_verdict(self._conversation.recorder, ruling)
+
+    def decided(self, review: Review) -> None:
+        """Record what the reviewers said."""
+        record_decided(self._conversation.recorder, review)
+
     async def held(self, review: Review) -> None:
         """Tell the client at once."""
         self.is_open = True
         if self._conversation.client.gone.done():
             self.cancel("the client left")
-        self._conversation.recorder.add("held", review_id=review.id, rule=review.rule)
+        about = {"command_id": review.command_id, "review_id": review.id}
+        self._conversation.recorder.add("held", **about, rule=review.rule)
         self._notice(review, f"held for review {review.id}: a human must approve exactly this command")
         await self._on_held()
 
@@ -96,7 +112,7 @@ class SessionHold:
 
     def _notice(self, review: Review, text: str) -> None:
         hint = self._conversation.surroundings.console_url(review.id)
-        self._conversation.to_client(messages.notice_response(text, detail=f"Rule {review.rule!r}.", hint=hint))
+        self._conversation.tell(text, detail=f"Rule {review.rule!r}.", hint=hint, command_id=review.command_id)
 
 
 @dataclass(slots=True)
@@ -123,6 +139,8 @@ class Conversation:
     skipping: bool = False
     """The server has reported an error in this segment and ignores the rest of it."""
     copying_in: bool = False
+    copied_in: CopyData | None = None
+    """What the client sends for the COPY that reads it."""
     status: bytes = b"I"
     """The transaction status of the last ReadyForQuery: I idle, T in a transaction, E in a failed one."""
     opening: list[Running] | None = field(default_factory=list)
@@ -149,12 +167,22 @@ class Conversation:
     """What is masked in the eyes of this transaction, and the generation of the target's catalog that this was made of."""
     told: set[tuple[bytes, tuple[tuple[str, str], ...]]] = field(default_factory=set)
     """The shapes of statements of which the client knows that they hold what cannot be resolved."""
+    application: str = ""
+    """What the client calls itself now."""
+    names_said: deque[str] = field(default_factory=lambda: deque(maxlen=NAMES_KEPT))
+    """The latest commands that may have changed that, in their own words."""
     failure: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     """Ends with an error that came up outside of the two loops."""
 
     def to_client(self, data: bytes) -> None:
         """Send whole messages to the client."""
         self.client.send(data)
+
+    def tell(self, text: str, *, detail: str = "", hint: str = "", command_id: str = "") -> None:
+        """Send a notice of the gateway's own, and record it."""
+        fields = {"S": "NOTICE", "V": "NOTICE", "C": "00000", "M": text, "D": detail, "H": hint}
+        record_response(self.recorder, "notice", command_id, {letter: value for letter, value in fields.items() if value})
+        self.to_client(messages.notice_response(text, detail=detail, hint=hint))
 
     def shows_originals(self, running: Running) -> bool:
         """Whether the client sees more of this command's answer than is masked for others, so that none of it is kept (I5)."""
@@ -249,9 +277,9 @@ class Conversation:
         unresolved = [(name, one.why) for name, one in zip(names, how, strict=True) if one is not None and one.why]
         return Planned(plan, names, [one.rule if one is not None else "" for one in how], columns, unresolved)
 
-    def tell_unresolved(self, sql: str, planned: Planned) -> None:
+    def tell_unresolved(self, running: Running, planned: Planned) -> None:
         """Say once for each shape of a statement which columns are masked only because nobody can say what is in them."""
-        key = (_core.shape_key(sql.encode(), False), tuple(planned.unresolved))
+        key = (_core.shape_key(running.sql.encode(), False), tuple(planned.unresolved))
         if not planned.unresolved or key in self.told:
             return
         if len(self.told) >= SHAPES_TOLD:
@@ -259,8 +287,8 @@ class Conversation:
         self.told.add(key)
         for name, why in planned.unresolved:
             text = f'the column "{name}" is masked: {why}'
-            self.recorder.add("notice", severity="NOTICE", code="00000", message=text, detail="", hint="")
-            self.to_client(messages.notice_response(text, hint="What cannot be told apart from masked data is masked."))
+            hint = "What cannot be told apart from masked data is masked."
+            self.tell(text, hint=hint, command_id=running.permit.command_id)
 
     def _fresh(self, sql: str, before: int, masked: MaskedColumns) -> frozenset[str]:
         """The tables of the same message that the catalog cannot show yet, and that no mask rule can mean."""
@@ -286,10 +314,24 @@ class Conversation:
         running.count_hits(running.plan)
         for plan, _ in running.copies:
             running.count_hits(plan)
-        duration_s = time.monotonic() - running.started_s
-        self.recorder.add("done", tag=summary, rows=running.rows, bytes=running.bytes_out, duration_s=round(duration_s, 6))
-        outcome = Outcome(ok, summary, duration_s, running.rows, error_code, tuple(running.hits.items()))
-        await self.surroundings.gate.finished(self.session, running.permit, outcome)
+        copied = running.copied_in
+        outcome = Outcome(
+            ok,
+            summary,
+            time.monotonic() - running.started_s,
+            running.rows,
+            error_code,
+            tuple(running.hits.items()),
+            running.bytes_out,
+            None if self.shows_originals(running) else running.answer.hex(),
+            None if copied is None else CopiedIn(copied.messages, copied.size_bytes, copied.digest.hex()),
+        )
+        record_done(self.recorder, running.permit.command_id, outcome)
+        await self.close(running.permit, outcome)
+
+    async def close(self, permit: Permit, outcome: Outcome) -> None:
+        """Put on record what became of a permitted command, and of its review."""
+        record_end(self.recorder, await self.surroundings.gate.finished(self.session, permit, outcome))
 
     def is_ready(self, status: bytes) -> None:
         """The server waits for the next request, in this transaction status."""
@@ -309,31 +351,6 @@ class Conversation:
         """End the session with this error."""
         if not self.failure.done():
             self.failure.set_exception(error)
-
-
-def record_rows(talk: Conversation, data: bytes, rows: int, limit: int) -> None:
-    """Put the first rows of a run into the recording."""
-    try:
-        shown = _core.decode_rows(data, limit)
-    except _core.ProtocolError:  # the beginning of a row that is passed on in pieces
-        talk.recorder.add("rows", values=[], more=True)
-        return
-    talk.recorder.add("rows", values=[[_shown(value) for value in row] for row in shown], more=len(shown) < rows)
-
-
-def _shown(value: bytes | None) -> str | None:
-    if value is None:
-        return None
-    if len(value) > VALUE_RECORDED_BYTES:
-        return cut_mark(_text(value[:VALUE_RECORDED_BYTES]), VALUE_RECORDED_BYTES, len(value), "bytes")
-    return _text(value)
-
-
-def _text(value: bytes) -> str:
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return "\\x" + value.hex()
 
 
 def ours(ends_with: bytes, heard: Callable[[bytes], None] | None = None) -> Entry:

@@ -40,7 +40,9 @@ class Relay:
         surroundings: Surroundings,
     ) -> None:
         share = surroundings.long_messages.share()
-        self._talk = Conversation(session, client, frontend, target, recorder, surroundings, new_lane(session), share)
+        lane = new_lane(session, surroundings.rows_recorded)
+        self._talk = Conversation(session, client, frontend, target, recorder, surroundings, lane, share)
+        self._talk.application = session.application
         self._talk.access.is_enforced = surroundings.read_only
         self._steady = Steady(self._talk)
         self._ended = False

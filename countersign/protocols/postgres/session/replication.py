@@ -6,6 +6,7 @@ There is nothing to mask either: a target with mask rules has no such sessions (
 
 import asyncio
 import time
+from functools import partial
 
 from countersign import _core
 from countersign._core import FrontendDecoder, ProtocolError
@@ -15,6 +16,13 @@ from countersign.protocols.postgres import errors, messages
 from countersign.protocols.postgres.errors import ProtocolViolation
 from countersign.protocols.postgres.replication import Messages, replication_command
 from countersign.protocols.postgres.session.answers import denial_response
+from countersign.protocols.postgres.session.recorded import (
+    record_command,
+    record_done,
+    record_ready,
+    record_response,
+    record_verdict,
+)
 from countersign.protocols.postgres.session.target import TargetConnection
 from countersign.protocols.wire import Wire, WireClosed
 from countersign.recording import Recorder
@@ -41,7 +49,9 @@ class ReplicationRelay:
         self._running: Permit | None = None
         self._denial: Denial | None = None
         self._started_s = 0.0
+        self._rows = 0
         self._bytes_out = 0
+        self._digest = _core.StreamDigest()
         self._tag = ""
         self._failure = ("", "")
 
@@ -93,13 +103,17 @@ class ReplicationRelay:
     async def _query(self, raw: bytes) -> None:
         parameters = self._target.parameters
         agrees = parameters.get("client_encoding") == "UTF8" and parameters.get("standard_conforming_strings") == "on"
-        command = replication_command(raw, _core.decode_query(raw), agrees)
-        self._recorder.add("command", text=command.shown_text, parameters=[])
-        answer = await self._gate.admit_unheld(self._session, command, "in a replication session")
+        sql = _core.decode_query(raw)
+        command = replication_command(raw, sql, agrees)
+        await record_command(self._recorder, command, "Query", sql)
+        judged = partial(record_verdict, self._recorder)
+        answer = await self._gate.admit_unheld(self._session, command, "in a replication session", judged)
         self._ready.clear()
-        self._started_s, self._bytes_out, self._tag, self._failure = time.monotonic(), 0, "", ("", "")
+        self._started_s, self._rows, self._bytes_out, self._digest = time.monotonic(), 0, 0, _core.StreamDigest()
+        self._tag, self._failure = "", ("", "")
         if isinstance(answer, Denial):
-            self._recorder.add("decided", review_id="", state="denied", reason=answer.message)
+            about = {"command_id": answer.command_id, "review_id": ""}
+            self._recorder.add("decided", **about, state="denied", reason=answer.message)
             self._denial = answer
             self._target.wire.send(messages.query(messages.REFUSED_SQL))
             return
@@ -116,8 +130,11 @@ class ReplicationRelay:
             await self._client.drain()
 
     async def _answer(self, kind: str, data: bytes) -> None:
-        self._bytes_out += len(data)
         match kind:
+            case "D" | "d":
+                self._rows += 1
+                self._bytes_out += len(data)
+                self._digest.update(data)
             case "G" | "W":
                 self._takes_copy = True
             case "S":
@@ -132,12 +149,15 @@ class ReplicationRelay:
                     data = denial_response(self._denial)
                 fields = {code: value.decode("utf-8", "replace") for code, value in _core.decode_fields(data)}
                 self._failure = fields.get("C", ""), fields.get("M", "")
-                self._recorder.add("error", severity=fields.get("S", ""), code=self._failure[0], message=self._failure[1])
+                permit = self._denial or self._running
+                record_response(self._recorder, "error", permit.command_id if permit is not None else "", fields)
             case "Z":
                 self._takes_copy = False
                 self._denial = None
                 code, text = self._failure
                 await self._finish(ok=not code, summary=text or self._tag, error_code=code)
+                record_ready(self._recorder, data[5:6])
+                self._recorder.flush()
                 self._ready.set()
         self._client.send(data)
 
@@ -146,5 +166,7 @@ class ReplicationRelay:
             return
         permit, self._running = self._running, None
         duration_s = time.monotonic() - self._started_s
-        self._recorder.add("done", tag=summary, rows=0, bytes=self._bytes_out, duration_s=round(duration_s, 6))
-        await self._gate.finished(self._session, permit, Outcome(ok, summary, duration_s, error_code=error_code))
+        shown = (self._bytes_out, self._digest.hex())
+        outcome = Outcome(ok, summary, duration_s, self._rows, error_code, (), *shown)
+        record_done(self._recorder, permit.command_id, outcome)
+        await self._gate.finished(self._session, permit, outcome)

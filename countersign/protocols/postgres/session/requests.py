@@ -6,6 +6,7 @@ Client messages of a new segment wait until the target is ready (see ``codec``).
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
@@ -40,6 +41,7 @@ from countersign.protocols.postgres.session.catalog import READ_AT_MOST_EVERY_S,
 from countersign.protocols.postgres.session.conversation import Conversation, SessionHold, ours
 from countersign.protocols.postgres.session.memory import LONG_BYTES
 from countersign.protocols.postgres.session.own_changes import OWN_CHANGES, OWN_CHECKS, read_changes
+from countersign.protocols.postgres.session.recorded import record_columns, record_command, record_ready, record_verdict
 from countersign.protocols.postgres.session.transactions import Transactions
 from countersign.protocols.postgres.speech import NEW_CODE, NOTHING, ONLY_NAMES, Speech, Topic, topics
 from countersign.protocols.wire import WireClosed
@@ -214,7 +216,7 @@ class Requests:
         agrees = self._grammar_agrees()
         command, generation = await self._read(lambda schema: query_command(raw, sql, agrees, self._known, schema))
         command = await self._with_masked(command, sql)
-        answer = await self._judge(command)
+        answer = await self._judge(command, "Query", sql)
         talk.statements.forget(b"")  # a simple Query destroys the unnamed statement and portal
         talk.portals.forget(b"")
         if isinstance(answer, Denial):
@@ -232,7 +234,7 @@ class Requests:
         talk = self._talk
         oid, formats, values, _ = _core.decode_function_call(raw)
         command = call_command(raw, oid, formats, values)
-        answer = await self._judge(command)
+        answer = await self._judge(command, "FunctionCall", raw)
         if isinstance(answer, Denial):
             self._refuse_simple(answer)
             return
@@ -252,7 +254,7 @@ class Requests:
         running = None
         if problem := await self._analysis_problem(sql):
             command = analysis_command(raw, sql, problem)
-            answer = await self._judge(command)
+            answer = await self._judge(command, "Parse", sql)
             if isinstance(answer, Denial):
                 self._refuse_extended(answer)
                 return
@@ -323,7 +325,7 @@ class Requests:
         command = await self._with_masked(command, prepared.sql)
         if not is_certain:
             command = with_masked(doubted(command, _shown(statement)), b"", self._known, None)
-        answer = await self._judge(command, is_bound=True)
+        answer = await self._judge(command, "Bind", prepared.sql)
         if talk.skipping:  # an earlier message of this segment failed meanwhile: the target would ignore this one
             if isinstance(answer, Permit):
                 running = self._spend(answer, command)
@@ -425,15 +427,22 @@ class Requests:
         talk = self._talk
         if kind == CONTINUED:
             if self._piece_goes_on:  # a message whose beginning went on must be completed
-                talk.target.wire.send(raw)
+                self._copy(raw, 0)
             return
         await talk.wait(lambda: talk.copying_in or not talk.replies.queue or talk.skipping)
         self._piece_goes_on = talk.copying_in
         if not talk.copying_in:
             return
-        if kind != ord("d"):
-            talk.copying_in = False
+        if kind == ord("d"):
+            self._copy(raw, 1)
+            return
+        talk.copying_in = False
         talk.target.wire.send(raw)
+
+    def _copy(self, data: bytes, messages_begun: int) -> None:
+        if self._talk.copied_in is not None:
+            self._talk.copied_in.add(data, messages_begun)
+        self._talk.target.wire.send(data)
 
     # -- judging
     def _grammar_agrees(self) -> bool:
@@ -482,23 +491,25 @@ class Requests:
         schema = schema.seen_by(self._talk.target.pid)
         return schema.off_path() if self._talk.path_moved else schema
 
-    async def _judge(self, command: Command, *, is_bound: bool = False) -> Permit | Denial:
-        talk = self._talk
-        talk.recorder.add("command", text=command.shown_text, parameters=[p.shown for p in command.parameters])
+    async def _judge(self, command: Command, message: str, sent: bytes) -> Permit | Denial:
+        """``message`` brought the command, and ``sent`` is its statement, or the message where it has none."""
+        talk, gate = self._talk, self._talk.surroundings.gate
+        await record_command(talk.recorder, command, message, sent)
         if problem := self._unmaskable(command) or self._transactions.problem(command):
-            return await talk.surroundings.gate.refuse(talk.session, command, problem)
+            return await gate.refuse(talk.session, command, problem, partial(record_verdict, talk.recorder))
         if not command.is_plain_read:
             await talk.settle()
         talk.hold = hold = SessionHold(talk, self._transactions.give_back)
         try:
-            answer = await talk.surroundings.gate.admit(talk.session, command, hold)
+            answer = await gate.admit(talk.session, command, hold)
         finally:
             talk.hold = None
         if isinstance(answer, Permit) and (hold.cancelled.done() or self._is_late(answer)):
             answer = await self._taken_back(answer, hold)
-        answer = await self._made_ready(command, answer, is_bound=is_bound)
-        self._record_decision(answer)
-        return answer
+        if isinstance(answer, Denial) and not answer.review_id:
+            about = {"command_id": answer.command_id, "review_id": ""}
+            talk.recorder.add("decided", **about, state="denied", reason=answer.message)
+        return await self._made_ready(command, answer, is_bound=message == "Bind")
 
     async def _made_ready(self, command: Command, answer: Permit | Denial, *, is_bound: bool) -> Permit | Denial:
         """Bring the target to where the answer is given, or deny. Raises ``WireClosed`` where the client left meanwhile (I4)."""
@@ -511,7 +522,7 @@ class Requests:
             problem = "the client left"
         if not problem:
             return answer
-        await talk.surroundings.gate.finished(talk.session, answer, Outcome(False, f"not run: {problem}", 0.0))
+        await talk.close(answer, Outcome(False, f"not run: {problem}", 0.0))
         if self._is_late(answer):
             raise WireClosed(problem)
         return Denial(answer.command_id, f"not run: {problem}", review_id=answer.review_id)
@@ -521,7 +532,7 @@ class Requests:
         the two sides has left."""
         talk = self._talk
         why = hold.cancelled.result() if hold.cancelled.done() else "the client left"
-        await talk.surroundings.gate.finished(talk.session, permit, Outcome(False, f"not run: {why}", 0.0))
+        await talk.close(permit, Outcome(False, f"not run: {why}", 0.0))
         if talk.client.gone.done() or talk.target.wire.gone.done():
             raise WireClosed(why)
         return Denial(permit.command_id, why, review_id=permit.review_id, cancelled=True)
@@ -540,12 +551,6 @@ class Requests:
         readable = all(statement.kind not in NOT_TEXTS for statement in command.statements)
         return copies_out(command.text) if readable and any(s.kind.startswith("COPY") for s in command.statements) else ()
 
-    def _record_decision(self, answer: Permit | Denial) -> None:
-        if isinstance(answer, Denial):
-            self._talk.recorder.add("decided", review_id=answer.review_id, state="denied", reason=answer.message)
-        elif answer.review_id:
-            self._talk.recorder.add("decided", review_id=answer.review_id, state="approved", reason="")
-
     def _spend(self, permit: Permit, command: Command) -> Running:
         """The permit is used up here, where the bytes leave (I2)."""
         permit.spend(session_id=self._talk.session.id, digest=digest_of(self._talk.session, command))
@@ -558,6 +563,8 @@ class Requests:
         if self._talk.surroundings.masking.has_columns and speaks_late(command):
             self._talk.late.update(set(self._topics(running)) - {NOTHING, ONLY_NAMES, NEW_CODE})
         self._transactions.spent(running)
+        if any(statement.settings for statement in command.statements):
+            self._talk.names_said.append("\n".join([kept.text, *(parameter.shown for parameter in command.parameters)]))
         return running
 
     # -- names
@@ -709,11 +716,11 @@ class Requests:
                 return False
             binary, unmasked = copy.format[0] == "binary", running.unmasked
             planned = await talk.plan(answer, copy.rows_sql, binary=binary, unmasked=unmasked)
-            talk.tell_unresolved(running.sql, planned)
+            talk.tell_unresolved(running, planned)
             plan = planned.plan
             if copy.all_columns:
                 plan = await self._without_generated(answer, copy, unmasked=unmasked)
-            talk.recorder.add("columns", names=planned.names, masked=planned.masked_by)
+            record_columns(talk.recorder, running.permit.command_id, planned)
             running.copies.append((plan, copy.format))
         return True
 
@@ -746,6 +753,7 @@ class Requests:
         if is_simple:
             error = messages.error_response("42P01", summary) if answer[:1] != b"E" else answer
             masked = mask_response(error, talk.surroundings.masking, Speech.PLAIN)  # it was analysed only
+            record_ready(talk.recorder, talk.status)
             talk.to_client(masked + messages.message(b"Z", talk.status))
         await talk.finish(running, ok=False, summary=summary)
 

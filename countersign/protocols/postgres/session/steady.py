@@ -11,17 +11,16 @@ import secrets
 import time
 from dataclasses import dataclass
 
-import orjson
-
 from countersign import _core
 from countersign.gate import Standing
 from countersign.model import Command, Parameter, Session
 from countersign.protocols.postgres.access import SETTING_CALLS, Need, need_of
-from countersign.protocols.postgres.codec import Asked, Entry, Learning, Portal, Prepared, Running
+from countersign.protocols.postgres.codec import Asked, Entry, Portal, Prepared, Running
 from countersign.protocols.postgres.errors import ProtocolViolation
 from countersign.protocols.postgres.naming import Verb
 from countersign.protocols.postgres.reading import PROTOCOL, bound
 from countersign.protocols.postgres.session.conversation import Conversation
+from countersign.protocols.postgres.session.recorded import columns_tail, verdict_tail
 from countersign.protocols.postgres.session.target import MESSAGE_LIMIT_BYTES
 from countersign.protocols.postgres.session.transactions import OPENS
 from countersign.recording import RecordingFailed
@@ -39,10 +38,10 @@ class Known:
     has_rows: bool
 
 
-def new_lane(session: Session) -> _core.Lane:
+def new_lane(session: Session, rows_recorded: int) -> _core.Lane:
     """The lane of a session that begins."""
     origin = (PROTOCOL, session.id, session.identity.name, session.target.name, session.database)
-    return _core.Lane(origin, secrets.token_bytes(16), MESSAGE_LIMIT_BYTES)
+    return _core.Lane(origin, secrets.token_bytes(16), MESSAGE_LIMIT_BYTES, rows_recorded)
 
 
 class Steady:
@@ -87,9 +86,10 @@ class Steady:
         has_rows = bool(learning.description)
         plan = running.plan if has_rows and running.plan is not None else NO_ROWS
         self._known[learning.key] = Known(standing, plan, has_rows)
-        columns = _columns(learning) if has_rows else b""
+        columns = columns_tail(learning.columns) if has_rows else b""
         epoch = talk.surroundings.catalog.epoch.value()
-        self._lane.know(learning.key, standing.record, columns, learning.description, plan, epoch)
+        verdict = verdict_tail(standing.verdict)
+        self._lane.know(learning.key, standing.record, verdict, columns, learning.description, plan, epoch)
 
     def _is_current(self) -> bool:
         """See that what is known was judged by the catalog as it is; False while that is not known."""
@@ -225,7 +225,7 @@ class Steady:
 
     def _turn(self, turned: "_core.Turned") -> bytes:
         """A reply that is not the expected one goes on in the full state machine; return what of it was read and not used."""
-        request, held, key, command_id, digest, started_us, rows, sent_bytes, tag, answered, left = turned
+        request, held, key, command_id, digest, started_us, rows, sent_bytes, digest_so_far, tag, answered, left = turned
         talk, known = self._talk, self._known[key]
         self._settle()
         parsed = _core.steady_request(request)
@@ -243,7 +243,7 @@ class Steady:
         command = Command(PROTOCOL, raw, sql.decode(), command.effects, command.statements, parameters, command.attributes)
         permit = talk.surroundings.gate.resumed(known.standing, command_id, digest)
         started_s = time.monotonic() - max(talk.recorder.age_us - started_us, 0) / 1_000_000
-        running = Running(permit, command, started_s, command.text, rows=rows, bytes_out=sent_bytes)
+        running = Running(permit, command, started_s, command.text, rows=rows, bytes_out=sent_bytes, answer=digest_so_far)
         running.tags = [] if tag is None else [tag.decode("utf-8", "replace")]
         running.plan = known.plan if known.has_rows else None
         if len(parsed) == 1:
@@ -287,11 +287,6 @@ def _hangs_on_constants(command: Command) -> bool:
     """True where the reading looks at a constant: which setting is set or shown, and to what, decides whether that is harmless."""
     functions = {name for statement in command.statements for name in statement.functions}
     return not functions.isdisjoint(SETTING_CALLS) or any(statement.settings for statement in command.statements)
-
-
-def _columns(learning: Learning) -> bytes:
-    """The recording's event for the columns, behind its time."""
-    return orjson.dumps({"type": "columns", "names": learning.names, "masked": learning.masked_by})[1:]
 
 
 def _prepared(held: tuple[bytes, list[int], bytes], age: int) -> Prepared:

@@ -1,7 +1,10 @@
 """What the core writes of a command that goes by a lane is what Python would have written of it, to the byte where it is hashed."""
 
+import hashlib
 import struct
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import orjson
 import pytest
@@ -12,11 +15,24 @@ from hypothesis import strategies as st
 from countersign import _core
 from countersign.audit import Encoded, entry
 from countersign.audit.merkle import Tree, leaf_hash
-from countersign.gate import Standing, _open_record, digest_of
-from countersign.model import Action, Command, Identity, IdentityKind, Session, Target, Verdict
+from countersign.gate import Gate, Outcome, Ruling, Standing, _open_record, digest_of
+from countersign.model import Action, AuditEvent, Command, Identity, IdentityKind, Session, Target, Verdict
 from countersign.protocols.postgres import messages
 from countersign.protocols.postgres.codec import Prepared
+from countersign.protocols.postgres.masking import OutputColumn
 from countersign.protocols.postgres.reading import PROTOCOL, bound, query_command
+from countersign.protocols.postgres.session.conversation import Planned
+from countersign.protocols.postgres.session.recorded import (
+    column_fields,
+    columns_tail,
+    command_fields,
+    record_columns,
+    record_done,
+    record_ready,
+    record_rows,
+    record_verdict,
+    verdict_tail,
+)
 from countersign.reviews.service import command_json, parameters_json
 
 SESSION = Session(
@@ -27,23 +43,47 @@ PLAN = _core.RowPlan([("pass", "text", False, "", '{"redact":{}}')], None)
 LIMIT = 1 << 20
 
 
+class Heard:
+    """Takes what a session's loops would record, in the place of a recorder: events without their times."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, object]] = []
+
+    def add(self, kind: str, **fields: object) -> None:
+        self.events.append({"type": kind, **fields})
+
+
+def untimed(lines: bytes) -> list[dict[str, object]]:
+    return [{name: value for name, value in orjson.loads(line).items() if name != "t"} for line in lines.splitlines()]
+
+
 class Lane:
     """A lane that knows one shape, and everything it puts out."""
 
-    def __init__(self, sql: bytes, *, simple: bool, rows: bool = True) -> None:
+    def __init__(self, sql: bytes, *, simple: bool, rows: bool = True, rows_recorded: int = 200) -> None:
         self.command = query_command(messages.query(sql), sql, True)
-        verdict = Verdict(Action.ALLOW, "reads", policy_digest="d")
-        self.standing = Standing(SESSION, self.command, _open_record(SESSION, self.command, verdict))
+        self.verdict = verdict = Verdict(Action.ALLOW, "réads", policy_digest="d")
+        self.standing = Standing(SESSION, self.command, verdict, _open_record(SESSION, self.command, verdict))
         self.intake, self.epoch = _core.Intake(1000), _core.Epoch()
-        self.lane = _core.Lane((PROTOCOL, SESSION.id, "crew", "shop", SESSION.database), b"s" * 16, LIMIT)
+        self.lane = _core.Lane((PROTOCOL, SESSION.id, "crew", "shop", SESSION.database), b"s" * 16, LIMIT, rows_recorded)
         self.description = messages.row_description([TEXT_COLUMN]) if rows else b""
-        columns = b'"type":"columns","names":["a"],"masked":[""]}' if rows else b""
+        self.planned = Planned(PLAN, ["a"], [""], [OutputColumn("a", 0, 0, 25, False)], [])
+        columns = columns_tail(column_fields(self.planned)) if rows else b""
         key = _core.shape_key(sql, simple)
-        self.lane.know(key, self.standing.record, columns, self.description, PLAN, self.epoch.value())
+        self.lane.know(key, self.standing.record, verdict_tail(verdict), columns, self.description, PLAN, self.epoch.value())
 
     def ask(self, data: bytes, now_us: int = 5) -> tuple[bytes, list[dict[str, object]]] | None:
         taken = self.lane.client(data, now_us, self.epoch, self.intake)
         return None if taken is None else (taken[0], [orjson.loads(line) for line in taken[1].splitlines()])
+
+    def asked(self, command: Command, message: str, sent: bytes, record: dict[str, str]) -> list[dict[str, object]]:
+        """What the session's loops would record of a request, whose audit record this is."""
+        heard = Heard()
+        heard.add("command", **command_fields(command, message, sent))
+        record_verdict(heard, Ruling(record["command_id"], record["digest"], self.verdict))
+        if self.description:
+            record_columns(heard, record["command_id"], self.planned)
+        return heard.events
 
     def records(self) -> list[tuple[str, bytes, bytes]]:
         """(kind, body, entry) of what waits, as the first of a log."""
@@ -94,9 +134,9 @@ def test_i1_the_record_of_a_simple_query_is_the_one_that_the_gate_would_write(te
     assert found["digest"] == digest_of(SESSION, command)
     assert found["command"] == command_json(command)
     assert sealed == entry(Encoded(kind, body), seq=1, time="now")
-    assert taken[1] == [
-        {"t": 0.000005, "type": "command", "text": command.text, "parameters": []},
-        {"t": 0.000005, "type": "columns", "names": ["a"], "masked": [""]},
+    assert [event["t"] for event in taken[1]] == [0.000005] * 3
+    assert [event | {"t": 0} for event in taken[1]] == [
+        event | {"t": 0} for event in lane.asked(command, "Query", data[5:-1], found)
     ]
 
 
@@ -133,26 +173,71 @@ def test_i2_parameters_and_digest_of_an_extended_query_are_those_that_a_reviewer
     assert found["digest"] == digest_of(SESSION, command)
     assert found["command"]["parameters"] == parameters_json(command)
     assert rfc8785.dumps(found) == body
-    assert taken[1][0]["parameters"] == [parameter.shown for parameter in parameters]
+    command = replace(command, text=sql.decode())
+    assert [event | {"t": 0} for event in taken[1]] == [event | {"t": 0} for event in lane.asked(command, "Bind", sql, found)]
 
 
-def test_the_outcome_is_recorded_as_the_gate_records_it():
-    lane = Lane(b"SELECT 1", simple=True)
+class Log:
+    """Takes the gate's records."""
+
+    def hand_over(self, event: AuditEvent) -> None:
+        self.event = event
+
+
+def rows(*values: bytes) -> bytes:
+    return b"".join(messages.message(b"D", struct.pack(">hi", 1, len(value)) + value) for value in values)
+
+
+@pytest.mark.parametrize("status", [b"I", b"T", b"E"])
+@pytest.mark.parametrize("values", [(b"hi",), (), (b"a", b"\xff", b'"'), (b"x" * 3000,) * 9])
+@pytest.mark.parametrize("rows_recorded", [0, 2, 200])
+def test_the_outcome_is_recorded_as_the_gate_and_the_loops_record_it(status, values, rows_recorded):
+    lane = Lane(b"SELECT 1", simple=True, rows_recorded=rows_recorded)
     lane.ask(messages.query(b"SELECT 2"), 1_000)
-    answer = complete(lane)
+    data, tag = rows(*values), f"SELECT {len(values)}"
+    answer = lane.description + data + messages.message(b"C", tag.encode() + b"\0") + messages.message(b"Z", status)
     out, events, done, turned, behind = lane.lane.target(answer, 3_500, lane.intake)
     assert (out, done, turned, behind) == (answer, True, None, b"")
-    _, (kind, body, _) = lane.records()
-    finished = orjson.loads(body)
-    assert rfc8785.dumps(finished) == body
-    assert kind == "command.finished"
-    expected = {"ok": True, "summary": "SELECT 1", "rows": 1, "error_code": "", "duration_us": 2500, "masked": [], "review_id": ""}
-    assert expected.items() <= finished.items()
-    assert [orjson.loads(line) for line in events.splitlines()] == [
-        {"t": 0.0035, "type": "rows", "values": [["hi"]], "more": False},
-        {"t": 0.0035, "type": "done", "tag": "SELECT 1", "rows": 1, "bytes": 13, "duration_s": 0.0025},
-    ]
-    assert lane.lane.take_changes() == ([(b"", None)], True, ord("I"))
+    (_, asked, _), (kind, body, _) = lane.records()
+    record = orjson.loads(asked)
+    outcome = Outcome(True, tag, 0.0025, len(values), bytes=len(data), answer_sha256=hashlib.sha256(data).hexdigest())
+    heard, log = Heard(), Log()
+    gate = Gate(lambda: None, log, None, lambda prefix: prefix)
+    gate.record_outcome(SESSION, gate.resumed(lane.standing, record["command_id"], record["digest"]), outcome)
+    assert (kind, body) == (log.event.kind, rfc8785.dumps(log.event.body))
+    if values and rows_recorded:
+        record_rows(heard, record["command_id"], data, len(values), rows_recorded)
+    record_done(heard, record["command_id"], outcome)
+    record_ready(heard, status)
+    assert untimed(events) == heard.events
+    assert {orjson.loads(line)["t"] for line in events.splitlines()} == {0.0035}
+    assert lane.lane.take_changes() == ([(b"", None)], True, status[0])
+
+
+@given(st.lists(st.integers(0, 200), max_size=5))
+def test_the_digest_of_an_answer_is_the_same_however_it_is_cut(cuts):
+    lane = Lane(b"SELECT 1", simple=True)
+    lane.ask(messages.query(b"SELECT 1"))
+    data = rows(*(b"%d" % number for number in range(12)))
+    answer = lane.description + data + messages.message(b"C", b"SELECT 12\0") + messages.message(b"Z", b"I")
+    ends = sorted({cut for cut in cuts if cut < len(answer)} | {0, len(answer)})
+    for start, end in pairwise(ends):
+        lane.lane.target(answer[start:end], 9, lane.intake)
+    finished = orjson.loads(lane.records()[-1][1])
+    assert (finished["answer_sha256"], finished["bytes"], finished["rows"]) == (hashlib.sha256(data).hexdigest(), len(data), 12)
+
+
+def test_a_reply_that_turns_takes_its_digest_along():
+    lane = Lane(b"SELECT 1", simple=True)
+    lane.ask(messages.query(b"SELECT 1"))
+    seen, more = rows(b"one", b"two"), rows(b"three")
+    lane.lane.target(lane.description + seen, 9, lane.intake)
+    turned = lane.lane.give_up()
+    assert turned is not None
+    digest = turned[8]
+    assert (turned[6], turned[7], digest.hex()) == (2, len(seen), hashlib.sha256(seen).hexdigest())
+    digest.update(more)
+    assert digest.hex() == hashlib.sha256(seen + more).hexdigest()
 
 
 @pytest.mark.parametrize(
