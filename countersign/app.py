@@ -150,6 +150,7 @@ class Gateway:
             audit=self.parts.audit,
             sessions=self.parts.sessions,
             recordings=self.config.recordings_path,
+            rows_recorded=self.config.rows_recorded,
             clock=now,
             new_id=new_id,
             review_url=lambda review_id: f"{self.console_url}/#/reviews/{review_id}",

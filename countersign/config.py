@@ -95,6 +95,10 @@ class PostgresTarget:
     columns: ColumnLabels = field(default_factory=dict)
 
 
+ROWS_RECORDED, MOST_ROWS_RECORDED = 200, 1_000_000
+"""How many rows of each command a recording shows where nothing is said, and at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
     """The key that signs the audit log's checkpoints, and where they are published."""
@@ -112,6 +116,7 @@ class Config:
     store_path: Path
     audit: AuditSettings
     recordings_path: Path
+    rows_recorded: int
     console: Listen
     admin_socket: Path
     targets: tuple[PostgresTarget, ...]
@@ -141,11 +146,13 @@ def load_config(path: Path) -> Config:
     policy = _policy(section, path.parent, labelled)
     _warn_of_idle_labels(targets, policy, warnings)
     store_path = _store(section, path.parent)
+    recordings_path, rows_recorded = _recordings(section, path.parent)
     config = Config(
         path=path,
         store_path=store_path,
         audit=_audit(section, path.parent, store_path),
-        recordings_path=_recordings(section, path.parent),
+        recordings_path=recordings_path,
+        rows_recorded=rows_recorded,
         console=console,
         admin_socket=path.parent / section.take("admin_socket", str, "countersign.sock"),
         targets=targets,
@@ -196,12 +203,26 @@ def _is_witness_url(url: str) -> bool:
     return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host or "")))
 
 
-def _recordings(section: Section, directory: Path) -> Path:
-    url: str = section.take("recordings", str, "file://recordings")
+def _recordings(section: Section, directory: Path) -> tuple[Path, int]:
+    """Where recordings are kept, and how many rows of a command they show: a place, or a mapping of both."""
+    if not isinstance(section.mapping.get("recordings"), Mapping):
+        return _recordings_place(section, "recordings", directory), ROWS_RECORDED
+    inner = section.section("recordings")
+    assert inner is not None
+    rows: int = inner.take("rows", int, ROWS_RECORDED)
+    if not 0 <= rows <= MOST_ROWS_RECORDED:
+        inner.complain("rows", f"'rows' is {rows}", f"0 (none) to {MOST_ROWS_RECORDED:,}")
+    place = _recordings_place(inner, "url", directory)
+    inner.finish()
+    return place, rows
+
+
+def _recordings_place(section: Section, key: str, directory: Path) -> Path:
+    url: str = section.take(key, str, "file://recordings")
     if not url.startswith("file://") or url == "file://":
         section.complain(
-            "recordings",
-            f"'recordings' is {url.partition(':')[0]!r}, which is no place",
+            key,
+            f"{key!r} is {url.partition(':')[0]!r}, which is no place",
             "file://FOLDER; object storage is not supported yet",
         )
     return directory / url.removeprefix("file://")

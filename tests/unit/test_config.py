@@ -42,7 +42,7 @@ def refused(load, tmp_path):
 def test_the_least_configuration_and_its_defaults(load, tmp_path):
     config = load(TARGET)
     assert config.store_path == tmp_path / "countersign.db"
-    assert config.recordings_path == tmp_path / "recordings"
+    assert (config.recordings_path, config.rows_recorded) == (tmp_path / "recordings", 200)
     assert config.admin_socket == tmp_path / "countersign.sock"
     assert config.console == Listen("127.0.0.1", 8420)
     assert config.targets[0].upstream == Upstream("db.internal", 5432, "app", None, "verify-full", None)
@@ -154,6 +154,10 @@ def with_target(line):
         (TARGET + "store: x.db\n", "8: 'store' is 'x.db'"),
         (TARGET + "recordings: s3://key:hunter2-literal@bucket\n", "8: 'recordings' is 's3'"),
         (TARGET + "recordings: file://\n", "8: 'recordings' is 'file'"),
+        (TARGET + "recordings: {url: 'ftp://x'}\n", "8: 'url' is 'ftp'"),
+        (TARGET + "recordings: {rows: -1}\n", "8: 'rows' is -1 (hint: 0 (none) to 1,000,000)"),
+        (TARGET + "recordings: {rows: true}\n", "8: 'rows' must be a whole number"),
+        (TARGET + "recordings: {row: 1}\n", "8: unknown key 'row'"),
         (TARGET + "console:\n  listen: 0.0.0.0:8420\n", "9: the console listens on loopback only"),
         (TARGET + "console:\n  listen: 127.evil.example:8420\n", "9: the console listens on loopback only"),
         (TARGET + "console:\n  port: 1\n  listen: 127.0.0.1:1\n", "9: unknown key 'port' in console"),

@@ -54,10 +54,10 @@ class Surroundings:
     lanes: Lanes
     long_messages: LongMessages
     console_url: Callable[[str], str]
+    rows_recorded: int
+    """How many rows of each command its recording shows."""
     read_only: bool = False
     """Reads run under READ ONLY."""
-    rows_recorded: int = 200
-    """How many rows of each command its recording shows."""
 
 
 @dataclass(slots=True)

@@ -59,6 +59,7 @@ class Services:
     audit: AuditLog
     sessions: StoredSessions
     recordings: Path
+    rows_recorded: int
     clock: Clock
     new_id: Callable[[str], str]
     review_url: Callable[[str], str]
@@ -259,9 +260,16 @@ class PostgresListener:
 
     def _surroundings(self, session: Session) -> Surroundings:
         services = self._services
-        catalog, read_only = self._catalog(session.database), self._settings.read_only
-        masking = self._masks.of(session.identity)
-        return Surroundings(services.gate, masking, catalog, services.lanes, services.long_messages, services.review_url, read_only)
+        return Surroundings(
+            services.gate,
+            self._masks.of(session.identity),
+            self._catalog(session.database),
+            services.lanes,
+            services.long_messages,
+            services.review_url,
+            services.rows_recorded,
+            self._settings.read_only,
+        )
 
     def _catalog(self, database: str) -> TargetCatalog:
         if database not in self._catalogs:
