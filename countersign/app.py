@@ -24,6 +24,8 @@ from countersign.protocols.postgres.session.memory import LongMessages, room_of_
 from countersign.reviews.service import ReviewService
 from countersign.store import (
     Database,
+    Indexing,
+    LogIndex,
     StoredAuditLog,
     StoredCheckpoints,
     StoredKeys,
@@ -55,7 +57,8 @@ class Parts:
 
     def __init__(self, config: Config, database: Database) -> None:
         self.database = database
-        self.audit = StoredAuditLog(database)
+        self.index = LogIndex(config.store_path)
+        self.audit = StoredAuditLog(database, self.index)
         self.reviews = ReviewService(StoredReviews(database), now, new_id)
         self.keys = Keys(StoredKeys(database), now, new_id)
         self.sessions = StoredSessions(database, now)
@@ -128,6 +131,9 @@ class Gateway:
         self.services.sign_in.base_url = self.console_url
         self._stack.push_async_callback(server.stop)
         await self.parts.reviews.recover()
+        indexing = Indexing(self.parts.index)
+        indexing.start()
+        self._stack.push_async_callback(asyncio.to_thread, indexing.stop)
         event = AuditEvent("gateway.started", {"policy_digest": config.policy.digest, "config_digest": config.config_digest})
         checkpoints = StoredCheckpoints(database, now, load_log_key(config.audit.key_path))
         await checkpoints.make()  # fails where the log does not fit what was signed before, and then nothing is let through

@@ -28,9 +28,10 @@ router = APIRouter()
 
 
 class AuditQuery(BaseModel):
-    """What to look for in the log (``audit.search.Query``)."""
+    """What to look for in the log (``audit.search.Query``), below record ``before`` where one is given."""
 
     limit: int = 100
+    before: int = Field(default=0, ge=0)
     kind: str = Field(default="", max_length=200)
     identity: str = Field(default="", max_length=200)
     target: str = Field(default="", max_length=200)
@@ -196,8 +197,8 @@ async def recording(session_id: str, services: Working, _: Administrator) -> dic
 @router.get("/api/v1/audit")
 async def audit(services: Working, _: Administrator, query: Annotated[AuditQuery, Query()]) -> dict[str, Any]:
     """The newest records that are hits, newest first."""
-    asked = AuditSearch(**query.model_dump(exclude={"limit"}))
-    found = await services.audit.search(asked, max(1, min(query.limit, 5000)))
+    asked = AuditSearch(**query.model_dump(exclude={"limit", "before"}))
+    found = await services.audit.search(asked, max(1, min(query.limit, 5000)), before=query.before or None)
     return {"records": [audit_json(record) for record in found]}
 
 

@@ -15,6 +15,8 @@ from countersign.model import AuditRecord
 PEOPLE = ("identity", "on_behalf_of", "reviewer", "by")
 """The keys of a body that name who acted, for whom, or who decided."""
 IDS = ("command_id", "session_id", "review_id", "key_id", "digest")
+BECOME_ASCII = ("\u212a".encode(), "\u0130".encode())
+"""Letters beyond ASCII whose lower case holds a letter of ASCII; there are no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,25 @@ class Query:
             return False
         if self.table and orjson.dumps(self.table)[1:] not in lines:
             return False
-        return not (self.text.isascii() and self.text) or orjson.dumps(self.text.lower())[1:-1] in lines.lower()
+        if not (self.text.isascii() and self.text) or orjson.dumps(self.text.lower())[1:-1] in lines.lower():
+            return True
+        return any(letter in lines for letter in BECOME_ASCII)
+
+    @property
+    def behind(self) -> str:
+        """What sorts behind all times that ``until`` lets by."""
+        return self.until + "~"
+
+    def is_of_time(self, first: str, last: str) -> bool:
+        """False where nothing from the first to the last of these times is asked for."""
+        return last >= self.since and (not self.until or first < self.behind)
+
+    @property
+    def facets(self) -> list[tuple[str, str]]:
+        """What is asked of the few things that most records say something of, as the sketches of the log's index name them."""
+        asked = {"kind": self.kind, "identity": self.identity, "target": self.target, "rule": self.rule}
+        asked |= {"effect": self.effect, "table": self.table}
+        return [(name, value) for name, value in asked.items() if value]
 
     def is_hit(self, record: AuditRecord) -> bool:
         """True where all that is asked is true of the record; the time is not looked at."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress
@@ -18,6 +18,7 @@ from countersign.audit.export import OcsfWriter, csv_head, csv_row, removed_line
 from countersign.audit.merkle import consistency_proof, inclusion_proof
 from countersign.audit.story import told
 from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, call, err, fail, print_json, print_table, settings
+from countersign.client import Client
 from countersign.reviews.preview import terminal_safe
 from countersign.store import ExportFile, LogFile, load_log_key
 
@@ -30,6 +31,8 @@ KeyOption = Annotated[
     str, typer.Option("--key", help="The log's public key, or a file of it; else from the configuration's key file.")
 ]
 CheckpointOption = Annotated[Path | None, typer.Option("--checkpoint", help="Checkpoints that you kept.")]
+PAGE = 1000
+"""How many records a search asks for at once."""
 
 
 @app.command("verify")
@@ -124,7 +127,8 @@ def search(
     about: Annotated[str, typer.Option(help="Of this command, session, review or key, by its whole id.")] = "",
     since: Annotated[str, typer.Option(help="From then on, UTC: the beginning of a time such as 2026-11-24T09.")] = "",
     until: Annotated[str, typer.Option(help="Until then, in the same way.")] = "",
-    limit: Annotated[int, typer.Option(help="How many at most.")] = 50,
+    limit: Annotated[int, typer.Option(help="How many at most.")] = 100,
+    every: Annotated[bool, typer.Option("--all", help="All of them, however many.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """The newest records that are all of this, newest first."""
@@ -140,12 +144,24 @@ def search(
         "since": since,
         "until": until,
     }
-    found = call(config, lambda client: client.get("audit", limit=limit, **asked))["records"]
+    found = call(config, lambda client: _found(client, asked, sys.maxsize if every else limit))
     if as_json:
         print_json(found)
         return
     rows = [[record["seq"], record["time"], record["kind"], record["body"]] for record in found]
     print_table(["seq", "time", "kind", "body"], rows, "no records")
+
+
+async def _found(client: Client, asked: dict[str, str], limit: int) -> list[dict[str, Any]]:
+    """The newest hits, asked for page by page."""
+    found: list[dict[str, Any]] = []
+    while True:
+        size = min(PAGE, limit - len(found))
+        before = found[-1]["seq"] if found else 0
+        page = (await client.get("audit", limit=size, before=before, **asked))["records"] if size > 0 and before != 1 else []
+        found += page
+        if len(page) < PAGE:
+            return found
 
 
 @app.command("story")

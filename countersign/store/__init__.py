@@ -6,7 +6,9 @@ are one transaction, so that neither is ever there without the other.
 
 from countersign.store.audit import ExportFile, LogFile, StoredAuditLog, StoredCheckpoints
 from countersign.store.database import Database, StoreError
+from countersign.store.indexing import Indexing
 from countersign.store.keys import StoredKeys
+from countersign.store.log_index import LogIndex
 from countersign.store.log_key import load_log_key
 from countersign.store.reviews import StoredReviews
 from countersign.store.sessions import StoredSessions
@@ -14,7 +16,9 @@ from countersign.store.sessions import StoredSessions
 __all__ = [
     "Database",
     "ExportFile",
+    "Indexing",
     "LogFile",
+    "LogIndex",
     "StoreError",
     "StoredAuditLog",
     "StoredCheckpoints",

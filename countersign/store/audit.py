@@ -1,11 +1,11 @@
 """The audit log in the store."""
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, update
@@ -21,6 +21,8 @@ from countersign.model import AuditEvent, AuditRecord, Identity
 from countersign.model.clock import Clock, to_text
 from countersign.store import schema
 from countersign.store.database import Database, StoreError, Transaction
+from countersign.store.log_index import LogIndex
+from countersign.store.log_search import search
 
 PAGE = 16
 """How many rows are read at once, each of which may hold hundreds of records."""
@@ -30,10 +32,11 @@ FIRST_ROW = "coalesce((SELECT max(first_seq) FROM audit_batches WHERE first_seq 
 
 
 class StoredAuditLog:
-    """Implements ``audit.AuditLog`` and ``audit.LogReader``."""
+    """Implements ``audit.AuditLog`` and ``audit.LogReader``. ``index`` makes searches quick; without it they answer the same."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, index: LogIndex | None = None) -> None:
         self._database = database
+        self._index = index
 
     async def append(self, event: AuditEvent) -> None:
         """Return once the record is committed. Raises ``AuditUnavailable``."""
@@ -60,9 +63,9 @@ class StoredAuditLog:
         query = select(table.c.note).order_by(table.c.size)
         yield from self._database.read_now(lambda connection: connection.execute(query).scalars().all())
 
-    async def search(self, query: Query, limit: int) -> list[AuditRecord]:
-        """The newest hits, newest first. What costs is passing over the rows that hold none."""
-        return await self._database.read(lambda connection: _search(connection, query, limit))
+    async def search(self, query: Query, limit: int, *, before: int | None = None) -> list[AuditRecord]:
+        """The newest hits with a number below ``before``, newest first."""
+        return await self._database.read(lambda connection: search(connection, self._index, query, limit, before=before))
 
     async def forget(self, before: datetime, by: Identity) -> int:
         """Remove the bodies of all records older than ``before`` that a checkpoint covers; their hashes stay, and a record says so. How
@@ -80,7 +83,10 @@ class StoredAuditLog:
                 transaction.append([AuditEvent(RETENTION, body | {"authentication": by.authentication})])
             return int(count)
 
-        return await self._database.write(job)
+        removed = await self._database.write(job)
+        if self._index is not None:
+            await asyncio.to_thread(self._index.forget, to_text(before))
+        return removed
 
 
 class StoredCheckpoints:
@@ -214,31 +220,6 @@ def _page(connection: Connection, after: int, limit: int = PAGE) -> list[Batch]:
     start = connection.execute(first).scalar() or 1
     query = select(table).where(table.c.first_seq >= start, table.c.first_seq + table.c.count > after + 1)
     return [_batch(row) for row in connection.execute(query.order_by(table.c.first_seq).limit(limit))]
-
-
-def _search(connection: Connection, query: Query, limit: int) -> list[AuditRecord]:
-    table = schema.audit_batches
-    rows = select(table).where(table.c.entries.is_not(None)).order_by(table.c.first_seq.desc())
-    if query.since:
-        rows = rows.where(table.c.time >= query.since)
-    if query.until:
-        rows = rows.where(table.c.time < query.until + "~")  # which sorts behind all that a time may hold
-    found: list[AuditRecord] = []
-    with connection.execute(rows.execution_options(yield_per=PAGE)) as result:
-        for row in result:
-            found += _hits(row.entries, query, limit - len(found))
-            if len(found) >= limit:
-                break
-    return found
-
-
-def _hits(entries: bytes, query: Query, limit: int) -> list[AuditRecord]:
-    """The last hits of a row, the last one first."""
-    if not query.may_hold(entries):
-        return []
-    lines = (line for line in reversed(entries.split(b"\n")) if query.may_hold(line))
-    hits = (record for record in map(record_of, lines) if query.is_hit(record))
-    return list(islice(hits, limit))
 
 
 def _batch(row: Row[tuple[object, ...]]) -> Batch:

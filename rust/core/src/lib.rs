@@ -14,6 +14,7 @@ pub mod parameters;
 pub mod reader;
 pub mod records;
 pub mod shape;
+pub mod sketch;
 pub mod startup;
 pub mod steady;
 

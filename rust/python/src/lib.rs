@@ -1,6 +1,7 @@
 //! The Python binding: conversions and error mapping only.
 
 mod relay;
+mod sketch;
 
 use std::sync::Mutex;
 
@@ -497,6 +498,9 @@ fn decode_rows<'py>(py: Python<'py>, raw: &[u8], limit: usize) -> PyResult<Rows<
 
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use super::sketch::{Sketcher, sketch_places, turn_sketches};
+
     #[pymodule_export]
     use super::relay::{Engine, Epoch, Intake, Lane, Run, tree_extend, tree_root};
     #[pymodule_export]
