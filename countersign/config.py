@@ -93,6 +93,10 @@ class PostgresTarget:
     tls: ClientTls | None
     read_only: bool = False
     columns: ColumnLabels = field(default_factory=dict)
+    previews: bool = True
+    """Whether reviewers may ask what a held command would touch."""
+    preview_role: str = ""
+    """The role in the target that asks; '' is the gateway's own user."""
 
 
 ROWS_RECORDED, MOST_ROWS_RECORDED = 200, 1_000_000
@@ -291,10 +295,25 @@ def _target(item: Section, directory: Path, warnings: list[str]) -> PostgresTarg
     read_only = "off" if read_only is False else read_only  # YAML's own reading of the word
     if read_only not in READ_ONLY_MODES:
         item.complain("read_only", f"'read_only' is {read_only!r}", f"one of {', '.join(READ_ONLY_MODES)}")
+    previews, preview_role = _previews(item)
     item.finish()
     if listen is None or upstream is None or len(item.problems) > before:
         return None
-    return PostgresTarget(Target(name, kind, labels), listen, upstream, tls, read_only == "enforce", columns)
+    read_only = read_only == "enforce"
+    return PostgresTarget(Target(name, kind, labels), listen, upstream, tls, read_only, columns, previews, preview_role)
+
+
+def _previews(item: Section) -> tuple[bool, str]:
+    """Whether a target is asked what a held command would touch, and by which role."""
+    if item.mapping.get("previews") is False:  # YAML's own reading of 'off'
+        item.take("previews", bool)
+        return False, ""
+    section = item.section("previews")
+    if section is None:
+        return True, ""
+    role = section.take("role", str, "", required=True)
+    section.finish()
+    return True, role
 
 
 def _columns(item: Section) -> dict[str, tuple[str, ...]]:

@@ -26,6 +26,7 @@ from countersign.model import (
     Session,
     Verdict,
 )
+from countersign.model.blast import Surveyor
 from countersign.model.command import SHOWN_CHARACTERS
 from countersign.model.permit import _MINT
 from countersign.policy import Policy
@@ -58,6 +59,8 @@ class Hold(Protocol):
 
     cancelled: asyncio.Future[str]
     """Ends with the reason when the command must not run any more: the client left or took it back, the target left."""
+    surveyor: Surveyor | None
+    """Who tells reviewers what the command would touch."""
 
     def judged(self, ruling: Ruling) -> None:
         """The verdict is in the audit log; called once, unless something failed, before anything else."""
@@ -228,7 +231,9 @@ class Gate:
                 hold.judged(ruling)
                 return _denied_by_rule(command_id, verdict)
             case Action.REVIEW:
-                held = await self._reviews.open(session, command, verdict, digest, event, command_id=command_id)
+                held = await self._reviews.open(
+                    session, command, verdict, digest, event, command_id=command_id, surveyor=hold.surveyor
+                )
                 return await self._await_review(session, held, hold, ruling)
 
     async def _await_review(self, session: Session, held: Held, hold: Hold, ruling: Ruling) -> Permit | Denial:

@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from "react";
+import { BlastRadius } from "./BlastRadius";
 import { type Review, decide, getReview } from "./api";
 import { Chips, Countdown, Shown } from "./parts";
 
@@ -24,6 +25,7 @@ export function ReviewPage({ id, known }: { id: string; known: Review | undefine
         </p>
       ))}
       <Command review={full} onDecided={setFull} />
+      {full.state === "pending" && <BlastRadius review={full} />}
       <Facts review={full} />
     </main>
   );

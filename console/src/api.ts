@@ -48,6 +48,12 @@ export interface Review {
   recent: { text: string; verdict: string; at: string }[];
 }
 
+export interface Reach {
+  is_exact: boolean;
+  notes: string[];
+  statements: { kind: string; rows: number; touched: { relation: string; how: string; rows: number }[] }[];
+}
+
 export interface Identity {
   name: string;
   groups: string[];
@@ -77,6 +83,9 @@ export const me = () => call<{ identity: Identity }>("GET", "me");
 export const signIn = (token: string) => call<{ identity: Identity }>("POST", "console-session", { token });
 export const signOut = () => call<unknown>("DELETE", "console-session");
 export const listReviews = () => call<{ reviews: Review[] }>("GET", "reviews?limit=200");
+export const getEstimate = (id: string) => call<Reach>("GET", `reviews/${encodeURIComponent(id)}/estimate`);
+export const dryRun = (review: Review) =>
+  call<Reach>("POST", `reviews/${encodeURIComponent(review.id)}/dry-run`, { digest: review.digest });
 export const getReview = (id: string) => call<Review>("GET", `reviews/${encodeURIComponent(id)}`);
 
 /** Decide on the digest that was on the screen; the gateway refuses any other. */

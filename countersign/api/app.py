@@ -16,6 +16,7 @@ from countersign.api.routes import router
 from countersign.api.services import Services
 from countersign.audit import AuditUnavailable
 from countersign.identity import KeyProblem
+from countersign.model.blast import NoBlastRadius
 from countersign.recording import RecordingNotFound
 from countersign.reviews.errors import NotAReviewer, ReviewConflict, ReviewError, ReviewNotFound
 
@@ -33,6 +34,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     ReviewNotFound: (404, "not_found"),
     NotAReviewer: (403, "not_a_reviewer"),
     ReviewConflict: (409, "conflict"),
+    NoBlastRadius: (409, "no_blast_radius"),
     ReviewError: (422, "invalid"),
     KeyProblem: (422, "invalid"),
     RecordingNotFound: (404, "not_found"),

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from countersign import __version__
 from countersign.api.access import COOKIE, Administrator, Someone, Working, refuse_cross_site
-from countersign.api.shapes import audit_json, identity_json, key_json, recent_json, review_json, verification_json
+from countersign.api.shapes import audit_json, blast_json, identity_json, key_json, recent_json, review_json, verification_json
 from countersign.audit import verify
 from countersign.audit.search import Query as AuditSearch
 from countersign.model import DecisionKind, Review, ReviewState
@@ -61,6 +61,12 @@ class DecisionBody(BaseModel):
 
     digest: str = Field(max_length=64)
     reason: str = Field(default="", max_length=4000)
+
+
+class DigestBody(BaseModel):
+    """The digest that the reviewer saw."""
+
+    digest: str = Field(max_length=64)
 
 
 class KeyBody(BaseModel):
@@ -134,6 +140,18 @@ async def review(review_id: str, services: Working, _: Someone) -> dict[str, Any
     commands = await services.audit.search(AuditSearch(kind="command", identity=found.identity, since=since), 10)
     recent = [recent_json(record) for record in commands]
     return review_json(found, recent)
+
+
+@router.get("/api/v1/reviews/{review_id}/estimate")
+async def estimate(review_id: str, services: Working, _: Someone) -> dict[str, Any]:
+    """What the held command would touch, by the target's plan."""
+    return blast_json(await services.reviews.estimate(review_id))
+
+
+@router.post("/api/v1/reviews/{review_id}/dry-run")
+async def dry_run(review_id: str, body: DigestBody, services: Working, identity: Someone) -> dict[str, Any]:
+    """The same by running it in a transaction that is rolled back."""
+    return blast_json(await services.reviews.dry_run(review_id, identity, body.digest))
 
 
 @router.post("/api/v1/reviews/{review_id}/approve")

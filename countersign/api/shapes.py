@@ -7,6 +7,7 @@ from typing import Any
 from countersign.audit import Verification
 from countersign.identity import StoredKey
 from countersign.model import AuditRecord, Identity, Review
+from countersign.model.blast import BlastRadius
 from countersign.model.clock import to_text
 from countersign.reviews.preview import shown, spoofing
 
@@ -48,6 +49,15 @@ def review_json(review: Review, recent: list[dict[str, Any]] | None = None) -> d
         "spoofing": spoofing("\n".join([text, *parameters])),
         **{name: review.command.get(name, "") for name in CLIENT},
         "recent": recent or [],
+    }
+
+
+def blast_json(found: BlastRadius) -> dict[str, Any]:
+    """What a command would touch."""
+    return {
+        "is_exact": found.is_exact,
+        "notes": list(found.notes),
+        "statements": [asdict(statement) for statement in found.statements],
     }
 
 

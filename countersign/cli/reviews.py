@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, call, fail, print_json, print_table
-from countersign.client import Client
+from countersign.client import Client, ClientError
 from countersign.reviews.preview import one_line, terminal_safe
 
 app = typer.Typer(no_args_is_help=True)
@@ -32,12 +32,56 @@ def list_reviews(
 
 @app.command("show")
 def show(review: str, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """One review in full."""
-    found = call(config, lambda client: client.get(f"reviews/{review}"))
+    """One review in full, and what its command would touch while it is held."""
+    found, reach = call(config, lambda client: _with_reach(client, review))
     if as_json:
-        print_json(found)
+        print_json(found | {"blast_radius": reach})
+        return
+    describe(found)
+    if reach is not None:
+        describe_reach(reach)
+
+
+async def _with_reach(client: Client, review: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The review, and what its command would touch or why that cannot be told; None where it is not held."""
+    found = await client.get(f"reviews/{review}")
+    if found["state"] != "pending":
+        return found, None
+    try:
+        return found, await client.get(f"reviews/{found['id']}/estimate")
+    except ClientError as error:
+        if error.code != "no_blast_radius":
+            raise
+        return found, {"problem": str(error)}
+
+
+@app.command("dry-run")
+def dry_run(review: str, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Count what a held command would change: it runs in a transaction that is rolled back."""
+
+    async def run(client: Client) -> Any:
+        shown = await client.get(f"reviews/{review}")
+        return await client.post(f"reviews/{shown['id']}/dry-run", {"digest": shown["digest"]})
+
+    reach = call(config, run)
+    if as_json:
+        print_json(reach)
     else:
-        describe(found)
+        describe_reach(reach)
+
+
+def describe_reach(reach: dict[str, Any]) -> None:
+    """What a command would touch, for people."""
+    if "problem" in reach:
+        typer.echo(terminal_safe(f"touches   not known: {reach['problem']}"))
+        return
+    word = "exactly" if reach["is_exact"] else "about"
+    for statement in reach["statements"]:
+        typer.echo(terminal_safe(f"touches   {word} {statement['rows']:,} rows ({statement['kind']})"))
+        for one in statement["touched"]:
+            typer.echo(terminal_safe(f"          {one['how']} on {one['relation']}: {one['rows']:,} rows"))
+    for note in reach["notes"]:
+        typer.echo(terminal_safe(f"          note: {note}"))
 
 
 def describe(review: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from countersign.model import (
     Session,
     Verdict,
 )
+from countersign.model.blast import BlastRadius, NoBlastRadius, Surveyor
 from countersign.model.clock import Clock, to_text
 from countersign.reviews import machine
 from countersign.reviews.contract import ReviewStore
@@ -40,6 +41,7 @@ class ReviewService:
         self._clock = clock
         self._new_id = new_id
         self._waiters: dict[str, asyncio.Future[Review]] = {}
+        self._surveyors: dict[str, Surveyor] = {}
         self._listeners: set[Listener] = set()
 
     # -- looking
@@ -66,6 +68,7 @@ class ReviewService:
         event: Callable[[str], AuditEvent],
         *,
         command_id: str,
+        surveyor: Surveyor | None = None,
     ) -> Held:
         """Put a held command before the reviewers. ``verdict.terms`` must be set; ``event`` makes the command's own record, which names
         the review."""
@@ -89,10 +92,13 @@ class ReviewService:
         )
         held = Held(review, asyncio.get_running_loop().create_future())
         self._waiters[review.id] = held.decided
+        if surveyor is not None:
+            self._surveyors[review.id] = surveyor
         try:
             await self._store.insert(review, [event(review.id), moved(review, "review.opened")])
         except BaseException:
             self._waiters.pop(review.id, None)
+            self._surveyors.pop(review.id, None)
             raise
         self._announce(review)
         return held
@@ -157,6 +163,32 @@ class ReviewService:
         if any(decision.reviewer == reviewer.name for decision in review.decisions):
             raise ReviewConflict(f"{reviewer.name} has decided this review already")
 
+    async def estimate(self, review_id: str) -> BlastRadius:
+        """What a pending review's command would touch, by the target's plan. Raises ``ReviewNotFound`` and ``NoBlastRadius``."""
+        review = await self._store.get(review_id)
+        return await self._surveyor(review).estimate()
+
+    async def dry_run(self, review_id: str, reviewer: Identity, digest: str) -> BlastRadius:
+        """The same by a run that is rolled back, on record before it begins and afterwards. Raises that, and what ``decide`` raises:
+        only who may decide may have it run."""
+
+        def asked(review: Review) -> tuple[Review, list[AuditEvent]]:
+            self._refuse_decision(review, reviewer, digest)
+            self._surveyor(review)
+            return review, [dry_run_event(review, reviewer, None)]
+
+        review = await self._store.change(review_id, asked)
+        found = await self._surveyor(review).dry_run()
+        await self._store.change(review_id, lambda now: (now, [dry_run_event(now, reviewer, found)]))
+        return found
+
+    def _surveyor(self, review: Review) -> Surveyor:
+        surveyor = self._surveyors.get(review.id)
+        if surveyor is None:
+            is_held = review.state is ReviewState.PENDING
+            raise NoBlastRadius("this target is not asked what commands would touch" if is_held else "nothing is held any more")
+        return surveyor
+
     # -- time
     async def expire_due(self) -> None:
         """Expire what is past its time."""
@@ -200,6 +232,7 @@ class ReviewService:
 
     def _announce(self, review: Review) -> None:
         if review.state is not ReviewState.PENDING:
+            self._surveyors.pop(review.id, None)
             waiter = self._waiters.pop(review.id, None)
             if waiter is not None and not waiter.done():
                 waiter.set_result(review)
@@ -263,6 +296,23 @@ def moved(review: Review, kind: str) -> AuditEvent:
             "expires_at": to_text(review.expires_at),
         },
     )
+
+
+def dry_run_event(review: Review, reviewer: Identity, found: BlastRadius | None) -> AuditEvent:
+    """The audit event of a dry run: before it begins, and with what it found."""
+    body: dict[str, object] = {
+        "review_id": review.id,
+        "command_id": review.command_id,
+        "session_id": review.session_id,
+        "digest": review.digest,
+        "identity": review.identity,
+        "target": review.target,
+        "by": reviewer.name,
+        "authentication": reviewer.authentication,
+    }
+    if found is None:
+        return AuditEvent("review.dry_run", body)
+    return AuditEvent("review.dry_run_done", body | {"rows": [statement.rows for statement in found.statements]})
 
 
 def decision_event(review: Review, decision: Decision) -> AuditEvent:

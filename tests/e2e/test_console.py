@@ -58,6 +58,22 @@ def test_a_denial_needs_a_reason_which_reaches_the_client(page: Page, gateway, i
         assert "not on a Friday" in error.diag.message_primary
 
 
+def test_a_reviewer_sees_what_a_command_would_touch_and_counts_it(page: Page, gateway, direct, in_background):
+    direct.execute("ANALYZE orders")
+    with gateway.connect() as connection:
+        held = in_background(connection, "DELETE FROM orders WHERE id IN (70, 71, 72)")
+        review = gateway.pending()
+        page.get_by_test_id(f"review-row-{review['id']}").click()
+        radius = page.get_by_test_id("blast-radius")
+        expect(radius).to_contain_text("DELETE: about 3 rows")
+        expect(radius).to_contain_text("Delete on orders")
+        radius.get_by_test_id("dry-run").click()
+        expect(radius).to_contain_text("DELETE: exactly 3 rows")
+        assert direct.execute("SELECT count(*) FROM orders WHERE id IN (70, 71, 72)").fetchone() == (3,)
+        gateway.cli("reviews", "deny", review["id"], "--reason", "no")
+        held.join()
+
+
 def test_i10_hidden_characters_are_shown_as_marks_and_warned_of(page: Page, gateway, in_background):
     with gateway.connect() as connection:
         held = in_background(connection, EVIL, (61,))

@@ -37,7 +37,7 @@ def test_every_link_to_a_file_leads_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_that_is_named_exists(page):
-    named = re.findall(r"(?:`|^\s*)countersign ([a-z]+)(?: ([a-z]+))?", page.read_text(), re.MULTILINE)
+    named = re.findall(r"(?:`|^\s*)countersign ([a-z]+)(?: ([a-z-]+))?", page.read_text(), re.MULTILINE)
     assert not [words for words in named if words[0] not in COMMANDS and " ".join(words) not in COMMANDS]
 
 

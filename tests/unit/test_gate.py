@@ -43,6 +43,7 @@ class Hold:
         self.review = None
         self.ruling = None
         self.outcome = None
+        self.surveyor = None
 
     def judged(self, ruling):
         self.ruling = ruling

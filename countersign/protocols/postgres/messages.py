@@ -95,9 +95,9 @@ def query(sql: bytes) -> bytes:
     return message(b"Q", sql + b"\0")
 
 
-def parse(name: bytes, sql: bytes) -> bytes:
-    """A Parse without parameter types."""
-    return message(b"P", name + b"\0" + sql + b"\0" + struct.pack(">H", 0))
+def parse(name: bytes, sql: bytes, types: Sequence[int] = ()) -> bytes:
+    """A Parse; of parameters whose types are not given, or 0, the server finds out."""
+    return message(b"P", name + b"\0" + sql + b"\0" + struct.pack(f">H{len(types)}I", len(types), *types))
 
 
 def describe_portal(name: bytes) -> bytes:
@@ -125,6 +125,15 @@ def bind_texts(portal: bytes, statement: bytes, values: Sequence[bytes]) -> byte
     parameters = b"".join(struct.pack(">i", len(value)) + value for value in values)
     return message(
         b"B", portal + b"\0" + statement + b"\0" + struct.pack(">HH", 0, len(values)) + parameters + struct.pack(">H", 0)
+    )
+
+
+def bind(portal: bytes, statement: bytes, values: Sequence[tuple[bool, bytes | None]]) -> bytes:
+    """A Bind with parameters in their formats (binary or not, the value), asking for text."""
+    formats = struct.pack(f">H{len(values)}H", len(values), *(binary for binary, _ in values))
+    parameters = b"".join(struct.pack(">i", -1) if value is None else struct.pack(">i", len(value)) + value for _, value in values)
+    return message(
+        b"B", portal + b"\0" + statement + b"\0" + formats + struct.pack(">H", len(values)) + parameters + struct.pack(">H", 0)
     )
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from countersign import _core
 from countersign._core import FrontendDecoder
 from countersign.gate import CopiedIn, Gate, Outcome, Ruling
-from countersign.model import Permit, Review, Session
+from countersign.model import Command, Permit, Review, Session
+from countersign.model.blast import Surveyor
 from countersign.protocols.postgres import messages
 from countersign.protocols.postgres.access import AccessMode
 from countersign.protocols.postgres.codec import Asked, CopyData, Cursors, Entry, Names, Portal, Prepared, Replies, Running
@@ -33,6 +34,7 @@ from countersign.protocols.postgres.session.recorded import (
     record_response,
     record_verdict,
 )
+from countersign.protocols.postgres.session.surveying import Circumstances
 from countersign.protocols.postgres.session.target import TargetConnection
 from countersign.protocols.postgres.speech import Speech, Topic, fresh_tables, speech_about
 from countersign.protocols.wire import Wire
@@ -42,6 +44,9 @@ SHAPES_TOLD = 1024
 NAMES_KEPT = 32
 OUR_ROWS = _core.RowPlan([("pass", "text", False, "", '{"redact":{}}')], None)
 """Of the gateway's own queries, which have one column each."""
+
+
+TRANSACTION_OPEN = "the session is within a transaction: what it has changed there is not counted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,8 @@ class Surroundings:
     """How many rows of each command its recording shows."""
     read_only: bool = False
     """Reads run under READ ONLY."""
+    survey: Callable[[Command, Callable[[], Circumstances]], Surveyor] | None = None
+    """Makes who tells what a held command would touch; None where nobody is to."""
 
 
 @dataclass(slots=True)
@@ -76,9 +83,10 @@ class SessionHold:
     """The client's side of one hold: notices go out at once, and the client's or the target's leaving ends it (implements ``gate.Hold``).
     ``on_held`` is awaited once the client has been told. All of it is recorded."""
 
-    def __init__(self, conversation: "Conversation", on_held: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, conversation: "Conversation", on_held: Callable[[], Awaitable[None]], surveyor: Surveyor | None) -> None:
         self._conversation = conversation
         self._on_held = on_held
+        self.surveyor = surveyor
         self.cancelled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.is_open = False
         """True from where the command waits for a review."""
@@ -173,6 +181,15 @@ class Conversation:
     """The latest commands that may have changed that, in their own words."""
     failure: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     """Ends with an error that came up outside of the two loops."""
+
+    def circumstances(self) -> Circumstances:
+        """What of this session another connection of the same user cannot see."""
+        if self.path_moved:
+            return Circumstances("the session may have changed which relations its names mean")
+        if self.schema_changed:
+            return Circumstances("its transaction has changed the schema, which no other connection sees yet")
+        is_open = self.status == b"T" and self.opening is None
+        return Circumstances(notes=(TRANSACTION_OPEN,) if is_open else ())
 
     def to_client(self, data: bytes) -> None:
         """Send whole messages to the client."""

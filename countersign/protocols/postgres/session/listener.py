@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -33,6 +34,7 @@ from countersign.protocols.postgres.session.lanes import Lanes
 from countersign.protocols.postgres.session.memory import LongMessages
 from countersign.protocols.postgres.session.relay import Relay
 from countersign.protocols.postgres.session.replication import ReplicationRelay
+from countersign.protocols.postgres.session.surveying import Previews
 from countersign.protocols.postgres.session.target import Dialer, TargetConnection
 from countersign.protocols.supervisor import Supervisor
 from countersign.protocols.wire import Wire, WireClosed
@@ -107,6 +109,7 @@ class PostgresListener:
         self._services = services
         self._reception = Reception(settings.target, services.keys, services.audit, _server_tls(settings))
         self._dialer = Dialer(settings.upstream)
+        self._previews = Previews(self._dialer, settings.preview_role) if settings.previews else None
         self._supervisor = Supervisor()
         self._arrivals = Arrivals()
         self._live: dict[int, list[Live]] = {}
@@ -245,7 +248,7 @@ class PostgresListener:
         if arrival.request.replication:
             relay = ReplicationRelay(session, wire, arrival.decoder, target, recorder, self._services.gate)
         else:
-            relay = Relay(session, wire, arrival.decoder, target, recorder, self._surroundings(session))
+            relay = Relay(session, wire, arrival.decoder, target, recorder, self._surroundings(session, arrival.request.settings))
         pid = target.pid  # clients compare it with pg_backend_pid() and NotificationResponse; the secret is the gateway's own
         live = Live(secrets.token_bytes(LONG_KEY_BYTES if arrival.minor >= 2 else SHORT_KEY_BYTES), relay, target)
         self._live.setdefault(pid, []).append(live)
@@ -258,8 +261,9 @@ class PostgresListener:
             if not self._live[pid]:
                 del self._live[pid]
 
-    def _surroundings(self, session: Session) -> Surroundings:
+    def _surroundings(self, session: Session, settings: dict[str, str]) -> Surroundings:
         services = self._services
+        survey = None if self._previews is None else partial(self._previews.of, session.database, settings)
         return Surroundings(
             services.gate,
             self._masks.of(session.identity),
@@ -269,6 +273,7 @@ class PostgresListener:
             services.review_url,
             services.rows_recorded,
             self._settings.read_only,
+            survey,
         )
 
     def _catalog(self, database: str) -> TargetCatalog:

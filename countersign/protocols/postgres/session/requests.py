@@ -13,6 +13,7 @@ import structlog
 from countersign import _core
 from countersign.gate import Outcome, digest_of
 from countersign.model import Command, Denial, Effect, Permit
+from countersign.model.blast import Surveyor
 from countersign.protocols.postgres import errors, messages
 from countersign.protocols.postgres.codec import Asked, Entry, Learning, Names, Portal, Prepared, Running
 from countersign.protocols.postgres.copying import CopyOut, copies_out
@@ -499,7 +500,7 @@ class Requests:
             return await gate.refuse(talk.session, command, problem, partial(record_verdict, talk.recorder))
         if not command.is_plain_read:
             await talk.settle()
-        talk.hold = hold = SessionHold(talk, self._transactions.give_back)
+        talk.hold = hold = SessionHold(talk, self._transactions.give_back, self._surveyor(command))
         try:
             answer = await gate.admit(talk.session, command, hold)
         finally:
@@ -510,6 +511,10 @@ class Requests:
             about = {"command_id": answer.command_id, "review_id": ""}
             talk.recorder.add("decided", **about, state="denied", reason=answer.message)
         return await self._made_ready(command, answer, is_bound=message == "Bind")
+
+    def _surveyor(self, command: Command) -> Surveyor | None:
+        survey = self._talk.surroundings.survey
+        return None if survey is None else survey(command, self._talk.circumstances)
 
     async def _made_ready(self, command: Command, answer: Permit | Denial, *, is_bound: bool) -> Permit | Denial:
         """Bring the target to where the answer is given, or deny. Raises ``WireClosed`` where the client left meanwhile (I4)."""

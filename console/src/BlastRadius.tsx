@@ -1,0 +1,65 @@
+import { useEffect, useState } from "react";
+import { type Reach, type Review, dryRun, getEstimate } from "./api";
+import { Shown } from "./parts";
+
+/** What the held command would touch: the target's estimate, and on request the count of a run that is rolled back. */
+export function BlastRadius({ review }: { review: Review }) {
+  const [reach, setReach] = useState<Reach | null>(null);
+  const [problem, setProblem] = useState("");
+  const [busy, setBusy] = useState(false);
+  useEffect(() => {
+    let shown = true;
+    getEstimate(review.id).then(
+      (found) => shown && setReach(found),
+      (error: Error) => shown && setProblem(error.message),
+    );
+    return () => {
+      shown = false;
+    };
+  }, [review.id]);
+  const run = () => {
+    setBusy(true);
+    setProblem("");
+    dryRun(review)
+      .then(setReach, (error: Error) => setProblem(error.message))
+      .finally(() => setBusy(false));
+  };
+  return (
+    <section data-testid="blast-radius">
+      <h2>What it would touch</h2>
+      {reach === null && !problem && <p className="faint">asking the target…</p>}
+      {problem && (
+        <p className="faint" role="status">
+          Not known: {problem}
+        </p>
+      )}
+      {reach?.statements.map((statement, index) => (
+        <div key={index}>
+          <p>
+            {statement.kind}: {reach.is_exact ? "exactly" : "about"}{" "}
+            <strong data-testid="reach-rows">{statement.rows.toLocaleString("en")}</strong> {statement.rows === 1 ? "row" : "rows"}
+          </p>
+          {statement.touched.length > 0 && (
+            <ul className="faint">
+              {statement.touched.map((one, at) => (
+                <li key={at}>
+                  {one.how} on <Shown segments={[{ text: one.relation }]} />, {one.rows.toLocaleString("en")} rows
+                </li>
+              ))}
+            </ul>
+          )}
+        </div>
+      ))}
+      {reach?.notes.map((note) => (
+        <p key={note} className="faint">
+          {note}
+        </p>
+      ))}
+      {reach !== null && !reach.is_exact && (
+        <button data-testid="dry-run" disabled={busy} onClick={run}>
+          {busy ? "running…" : "Count exactly: run it and roll it back"}
+        </button>
+      )}
+    </section>
+  );
+}

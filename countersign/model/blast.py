@@ -1,0 +1,46 @@
+"""What a held command would touch, as far as the target can say before it runs."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """A relation that a statement's plan goes to, how (``Seq Scan``, ``Delete``), and how many rows of it the target reckons with."""
+
+    relation: str
+    how: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatementReach:
+    """One statement of a command. ``rows`` are those that it changes, or gives where it only reads."""
+
+    kind: str
+    rows: int
+    touched: tuple[Touched, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BlastRadius:
+    """What the statements of a command would touch, in order. ``is_exact``: rows were counted by a run that was rolled back; otherwise
+    they are the target's estimates. ``notes`` are for the reviewer."""
+
+    statements: tuple[StatementReach, ...]
+    is_exact: bool
+    notes: tuple[str, ...] = ()
+
+
+class NoBlastRadius(Exception):
+    """It cannot be told; the text says why and may be shown."""
+
+
+class Surveyor(Protocol):
+    """Tells what one held command would touch. Both raise ``NoBlastRadius``."""
+
+    async def estimate(self) -> BlastRadius:
+        """By the target's plan; nothing of the command runs."""
+
+    async def dry_run(self) -> BlastRadius:
+        """By running it in a transaction that is always rolled back."""

@@ -1,0 +1,198 @@
+"""Asks a target what a held command would touch, on a connection of the gateway's own (implements ``model.blast.Surveyor``).
+
+What the server says in words is not passed on: it may quote values.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from countersign import _core
+from countersign._core import ProtocolError
+from countersign.model import Command, Effect, Parameter, Statement
+from countersign.model.blast import BlastRadius, NoBlastRadius, StatementReach
+from countersign.protocols.postgres import messages
+from countersign.protocols.postgres.blast import counted, explain, plannable, read_plan
+from countersign.protocols.postgres.errors import TargetRefused
+from countersign.protocols.postgres.session.inquiry import PASSED, InquiryFailed, fetch, hang_up
+from countersign.protocols.postgres.session.target import Dialer, TargetConnection
+from countersign.protocols.wire import WireClosed
+
+log = structlog.get_logger(__name__)
+
+CONNECT_TIMEOUT_S = 5.0
+ESTIMATE_TIMEOUT_S = 2.0
+DRY_RUN_TIMEOUT_S = 10.0
+LOCK_TIMEOUT_S = 0.5
+"""A preview waits for nobody, for whoever wants a lock behind it would wait as well."""
+AT_ONCE = 4
+"""Connections of one target for previews."""
+
+REASONS = {
+    "42501": "the role of previews has no right to it",
+    "55P03": "something that it needs is locked",
+    "57014": "it took too long",
+    "42P01": "a relation is not there, for the connection of previews",
+    "40001": "it met a change made by others",
+    "40P01": "it met a change made by others",
+}
+LIMITS = """
+    SELECT pg_catalog.set_config('statement_timeout', $1, false), pg_catalog.set_config('lock_timeout', $2, false),
+      pg_catalog.set_config('standard_conforming_strings', 'on', false), pg_catalog.set_config('client_encoding', 'UTF8', false)
+"""
+BE = "SELECT pg_catalog.set_config('role', $1, false)"
+CHANGES = frozenset({Effect.READ, Effect.WRITE})
+SEQUENCES = "what a sequence gave out in the run stays used"
+OTHERS_WAITED = "rows that it changed were locked until it was rolled back"
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What keeps another connection from seeing what a session sees: altogether, or only in part."""
+
+    obstacle: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Previews:
+    """How one target is asked. ``role``: whom to be, '' for the gateway's own user."""
+
+    dialer: Dialer
+    role: str = ""
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+
+    def of(
+        self, database: str, settings: Mapping[str, str], command: Command, circumstances: Callable[[], Circumstances]
+    ) -> "Survey":
+        """For one held command of a session that began with these settings, and is in such circumstances when it is asked."""
+        return Survey(self, database, settings, command, circumstances)
+
+
+class Survey:
+    """See ``model.blast.Surveyor``. One question at a time; an estimate is asked for once."""
+
+    def __init__(
+        self,
+        previews: Previews,
+        database: str,
+        settings: Mapping[str, str],
+        command: Command,
+        circumstances: Callable[[], Circumstances],
+    ) -> None:
+        self._previews = previews
+        self._database = database
+        self._settings = {**settings, "application_name": "countersign preview"}
+        self._command = command
+        self._circumstances = circumstances
+        self._turn = asyncio.Lock()
+        self._estimate: BlastRadius | None = None
+
+    async def estimate(self) -> BlastRadius:
+        """See ``Surveyor``; EXPLAIN in a READ ONLY transaction."""
+        statements = self._statements()
+        async with self._turn:
+            if self._estimate is None:
+                async with self._transaction("READ ONLY", ESTIMATE_TIMEOUT_S) as connection:
+                    reaches = []
+                    for statement, text in statements:
+                        (plan,) = await _ask(connection, explain(text), self._command.parameters)
+                        reaches.append(read_plan(statement, plan))
+                self._estimate = BlastRadius(tuple(reaches), is_exact=False, notes=self._circumstances().notes)
+            return self._estimate
+
+    async def dry_run(self) -> BlastRadius:
+        """See ``Surveyor``."""
+        statements = self._statements()
+        if Effect.SESSION in self._command.effects and any(statement.effects - CHANGES for statement, _ in statements):
+            raise NoBlastRadius("it changes the session's settings, which would be those of the run")
+        async with self._turn, self._transaction("READ WRITE", DRY_RUN_TIMEOUT_S) as connection:
+            reaches: list[StatementReach] = []
+            for statement, text in statements:
+                tag = await _run(connection, text, self._command.parameters)
+                reaches.append(counted(statement, tag))
+        return BlastRadius(tuple(reaches), is_exact=True, notes=(*self._circumstances().notes, OTHERS_WAITED, SEQUENCES))
+
+    def _statements(self) -> list[tuple[Statement, str]]:
+        if obstacle := self._circumstances().obstacle:
+            raise NoBlastRadius(obstacle)
+        return plannable(self._command)
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self, access: str, timeout_s: float) -> AsyncIterator[TargetConnection]:
+        """A transaction that ends with the connection, which is never given back to anybody. Raises ``NoBlastRadius``."""
+        try:
+            async with self._previews.turns, asyncio.timeout(CONNECT_TIMEOUT_S + timeout_s + LOCK_TIMEOUT_S):
+                connection = await self._previews.dialer.connect(self._database, self._settings)
+                is_over = False
+                try:
+                    await fetch(connection, f"BEGIN TRANSACTION {access}")
+                    await fetch(connection, LIMITS, [_ms(timeout_s), _ms(LOCK_TIMEOUT_S)])
+                    if self._previews.role:
+                        await fetch(connection, BE, [self._previews.role])
+                    yield connection
+                    await fetch(connection, "ROLLBACK")
+                    is_over = True
+                finally:
+                    await self._leave(connection, is_over=is_over)
+        except (TargetRefused, InquiryFailed, WireClosed, ProtocolError, TimeoutError) as error:
+            log.warning("no_blast_radius", cause=str(error) or type(error).__name__)
+            raise NoBlastRadius("the target could not be asked") from error
+
+    async def _leave(self, connection: TargetConnection, *, is_over: bool) -> None:
+        """A server that is busy does not see that the connection is gone, so it is told to stop."""
+        if not is_over:
+            with contextlib.suppress(TargetRefused, TimeoutError, WireClosed):
+                await self._previews.dialer.cancel(connection)
+        await hang_up(connection)
+
+
+async def _ask(connection: TargetConnection, sql: str, parameters: Sequence[Parameter]) -> list[str]:
+    """The first column of each row. Raises ``NoBlastRadius`` and the errors of a broken wire."""
+    values: list[str] = []
+    await _exchange(connection, sql, parameters, lambda rows: values.extend((row[0] or b"").decode() for row in rows))
+    return values
+
+
+async def _run(connection: TargetConnection, sql: str, parameters: Sequence[Parameter]) -> str:
+    """The command tag of a statement that runs; its rows are let go. Raises the same."""
+    return await _exchange(connection, sql, parameters, None)
+
+
+async def _exchange(
+    connection: TargetConnection, sql: str, parameters: Sequence[Parameter], take: Callable[[list[list[bytes | None]]], None] | None
+) -> str:
+    connection.wire.send(
+        messages.parse(b"", sql.encode(), [parameter.type_oid for parameter in parameters])
+        + messages.bind(b"", b"", [(parameter.binary, parameter.raw) for parameter in parameters])
+        + messages.describe_portal(b"")
+        + messages.execute(b"")
+        + messages.SYNC
+    )
+    tag, refusal = "", ""
+    while True:
+        while (event := connection.decoder.next()) is None:
+            connection.decoder.feed(await connection.wire.receive())
+        kind, data, count = event
+        match chr(kind):
+            case "T":
+                width = len(_core.decode_row_description(data))
+                connection.decoder.set_row_plan(_core.RowPlan([PASSED] * width, None))
+            case "D" if take is not None:
+                take(_core.decode_rows(data, count))
+            case "C":
+                tag = data[5:-1].decode("ascii", "replace")
+            case "E":
+                code = dict(_core.decode_fields(data)).get("C", b"").decode("ascii", "replace")
+                refusal = REASONS.get(code, "the server refuses it") + f" (SQLSTATE {code})"
+            case "Z" if refusal:
+                raise NoBlastRadius(refusal)
+            case "Z":
+                return tag
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f}ms"
