@@ -1,5 +1,6 @@
 """``countersign audit``. What checks and proves reads files only, never the gateway's word."""
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from countersign.audit import AuditUnavailable, Checkpoint, NoteError, VerifierK
 from countersign.audit.checkpoints import check_consistency, check_inclusion, consistency_text, inclusion_text, notes_in
 from countersign.audit.export import OcsfWriter, csv_head, csv_row, removed_line
 from countersign.audit.merkle import consistency_proof, inclusion_proof
+from countersign.audit.search import Query
 from countersign.audit.story import told
 from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, call, err, fail, print_json, print_table, settings
 from countersign.client import Client
@@ -69,9 +71,16 @@ def verify_log(
 
 @app.command("prove")
 def prove(
-    seq: Annotated[int, typer.Argument(help="The record's number; without it, the proof of growth since --checkpoint.")] = 0,
+    record: Annotated[
+        str,
+        typer.Argument(
+            metavar="SEQ|ID",
+            help="The record's number, or an id: the oldest record about it. Without one, the proof of growth since --checkpoint.",
+        ),
+    ] = "",
     config: ConfigOption = DEFAULT_CONFIG,
     store: StoreOption = None,
+    kind: Annotated[str, typer.Option(help="Of the records about an id the oldest of this kind.")] = "",
     checkpoint: CheckpointOption = None,
 ) -> None:
     """Print a proof: that a record is in the log, or that the log only grew since a checkpoint that you kept.
@@ -81,15 +90,52 @@ def prove(
     with _in_one_sentence():
         log = _log(config, store)
         newest = _newest(log)
-        if seq:
-            entry = log.entry(seq)
-            text = inclusion_text(entry, seq - 1, inclusion_proof(seq - 1, newest.size, log.subtree), newest)
+        if record:
+            seq = int(record) if record.isascii() and record.isdecimal() else _oldest_about(log, record, kind)
+            if seq > newest.size:
+                raise AuditUnavailable(
+                    f"record {seq} is behind the last checkpoint, which covers {newest.size}; one is made every minute"
+                )
+            text = inclusion_text(log.entry(seq), seq - 1, inclusion_proof(seq - 1, newest.size, log.subtree), newest)
         elif checkpoint:
             old = Checkpoint.open(notes_in(_text(checkpoint))[-1], None).size
             text = consistency_text(old, consistency_proof(old, newest.size, log.subtree), newest)
         else:
-            raise typer.BadParameter("a record's number, or --checkpoint")
+            raise typer.BadParameter("a record's number or an id, or --checkpoint")
     sys.stdout.write(text)
+
+
+def _oldest_about(log: LogFile, about: str, kind: str) -> int:
+    found = log.search(Query(about=about, kind=kind), sys.maxsize)
+    if not found:
+        raise AuditUnavailable(f"there is no record{f' of {kind}' if kind else ''} about {about}; ids are given whole")
+    return found[-1].seq
+
+
+@app.command("show")
+def show(
+    record: Annotated[
+        str, typer.Argument(metavar="SEQ|ID", help="The record's number, or an id of which all records are shown, oldest first.")
+    ],
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Show records whole: what is hashed, and the hash."""
+    if record.isascii() and record.isdecimal():
+        found = call(config, lambda client: client.get("audit", limit=1, before=int(record) + 1))["records"]
+        found = [one for one in found if one["seq"] == int(record)]
+        if not found:
+            fail(f"there is no record {record}, or its body was removed")
+    else:
+        found = call(config, lambda client: _found(client, {"about": record}, STORY_RECORDS))[::-1]
+        if not found:
+            fail(f"there is no record about {record}; ids are given whole")
+    if as_json:
+        print_json(found)
+        return
+    for one in found:
+        typer.echo(terminal_safe(f"{one['seq']}  {one['time']}  {one['kind']}\nhash {one['hash']}"))
+        typer.echo(json.dumps(one["body"], indent=2, ensure_ascii=True))
 
 
 @app.command("checkpoint")

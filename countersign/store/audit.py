@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -64,8 +64,16 @@ class StoredAuditLog:
         yield from self._database.read_now(lambda connection: connection.execute(query).scalars().all())
 
     async def search(self, query: Query, limit: int, *, before: int | None = None) -> list[AuditRecord]:
-        """The newest hits with a number below ``before``, newest first."""
-        return await self._database.read(lambda connection: search(connection, self._index, query, limit, before=before))
+        """The newest hits with a number below ``before``, newest first. Raises ``StoreError``."""
+
+        def job(connection: Connection) -> list[AuditRecord]:
+            driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+            try:
+                return search(driver, self._index, query, limit, before=before)
+            except sqlite3.Error as error:
+                raise StoreError(f"the store cannot be read: {error}") from error
+
+        return await self._database.read(job)
 
     async def forget(self, before: datetime, by: Identity) -> int:
         """Remove the bodies of all records older than ``before`` that a checkpoint covers; their hashes stay, and a record says so. How
@@ -175,27 +183,64 @@ class LogFile:
             raise StoreError(f"the body of record {seq} was removed by retention")
         return batch.lines[seq - batch.first_seq]
 
+    def search(self, query: Query, limit: int) -> list[AuditRecord]:
+        """The newest hits, newest first, with the help of an index that stands beside the file. Raises ``StoreError``."""
+        with self._open() as connection:
+            return search(connection, LogIndex(self._path), query, limit)
+
     def subtree(self, start: int, end: int) -> bytes:
-        """The root over the records with the indices from ``start`` up to but not with ``end``, from their kept hashes, which costs their
-        number. Raises ``StoreError``."""
-        # Put together from texts of this file; the numbers are bound.
-        query = f"SELECT first_seq, hashes FROM audit_batches WHERE first_seq >= {FIRST_ROW} AND first_seq <= ? ORDER BY first_seq"  # noqa: S608
-        size, edge = 0, b""
-        for first_seq, hashes in self._rows(query, start + 1, start + 1, end):
-            low, high = max(start - _number(first_seq) + 1, 0), end - _number(first_seq) + 1
-            wanted = _raw(hashes)[low * 32 : high * 32]
-            edge = tree_extend(size, edge, wanted)
-            size += len(wanted) // 32
-        if size != end - start:
-            raise StoreError(f"the log lacks hashes between the records {start + 1} and {end}")
-        return tree_root(size, edge)
+        """The root over the records with the indices from ``start`` up to but not with ``end``, a subtree of RFC 6962's tree (``start`` is a
+        multiple of a power of two that is no less than their number). It is read from the edges that are kept, which costs a row or two.
+        Raises ``StoreError``. Edges and hashes are not compared here: a proof made of what was changed does not hold.
+        """
+        # The last leaf's merges may go beyond the subtree, so that is appended apart.
+        peaks = _peaks_from(start, end - 1, self._edge(end - 1))
+        size = end - 1 - start
+        return tree_root(size + 1, tree_extend(size, peaks, self._hash(end)))
+
+    def _edge(self, size: int) -> bytes:
+        """The tree's edge when the log had this size: that kept before the row in which it ends, and what came then."""
+        if size == 0:
+            return b""
+        query = f"SELECT first_seq, hashes FROM audit_batches WHERE first_seq = {FIRST_ROW}"  # noqa: S608
+        first_seq, hashes = next(self._rows(query, size, size), (0, b""))
+        before = "SELECT edge FROM audit_batches WHERE first_seq < ? ORDER BY first_seq DESC LIMIT 1"
+        (edge,) = next(self._rows(before, first_seq), (b"",))
+        start = _number(first_seq) - 1
+        wanted = _raw(hashes)[: (size - start) * 32]
+        if start < 0 or len(wanted) != (size - start) * 32 or len(_raw(edge)) != start.bit_count() * 32:
+            raise StoreError(f"the log lacks hashes before record {size}")
+        return tree_extend(start, _raw(edge), wanted)
+
+    def _hash(self, seq: int) -> bytes:
+        query = f"SELECT first_seq, hashes FROM audit_batches WHERE first_seq = {FIRST_ROW}"  # noqa: S608
+        first_seq, hashes = next(self._rows(query, seq, seq), (seq, b""))
+        at = (seq - _number(first_seq)) * 32
+        found = _raw(hashes)[at : at + 32]
+        if len(found) != 32:
+            raise StoreError(f"the log lacks the hash of record {seq}")
+        return found
 
     def _rows(self, query: str, *values: object) -> Iterator[tuple[object, ...]]:
+        with self._open() as connection:
+            yield from connection.execute(query, values)
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
         try:
             with closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-                yield from connection.execute(query, values)
+                yield connection
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise StoreError(f"the log in {self._path} cannot be read: {error}") from error
+
+
+def _peaks_from(start: int, size: int, edge: bytes) -> bytes:
+    """Of the edge of a tree of this size the peaks over the leaves from ``start`` on, where one of them begins."""
+    left, at = start, 0
+    for bit in reversed(range(size.bit_length())):
+        if left > 0 and size >> bit & 1:
+            left, at = left - (1 << bit), at + 32
+    return edge[at:]
 
 
 def _number(value: object) -> int:

@@ -1,27 +1,27 @@
 """The search of the log: the newest hits, read from the log itself, with the index's help where there is one."""
 
+import sqlite3
 from collections.abc import Iterator
 from itertools import islice
 
 import structlog
-from sqlalchemy import Connection, select
 
 from countersign.audit import record_of
 from countersign.audit.search import Query
 from countersign.model import AuditRecord
-from countersign.store import schema
 from countersign.store.log_index import END, IndexUnusable, LogIndex
 
 log = structlog.get_logger(__name__)
 
-PAGE = 16
-"""How many rows are read at once, each of which may hold hundreds of records."""
+READ = """SELECT first_seq, CAST(entries AS BLOB) FROM audit_batches
+    WHERE first_seq >= coalesce((SELECT max(first_seq) FROM audit_batches WHERE first_seq <= ?1), ?1) AND first_seq <= ?2
+      AND entries IS NOT NULL AND time >= ?3 AND (?4 = '' OR time < ?4) ORDER BY first_seq DESC"""
 
 
 def search(
-    connection: Connection, index: LogIndex | None, query: Query, limit: int, *, before: int | None = None
+    connection: sqlite3.Connection, index: LogIndex | None, query: Query, limit: int, *, before: int | None = None
 ) -> list[AuditRecord]:
-    """The newest hits with a number below ``before``, the newest first, at most ``limit``."""
+    """The newest hits with a number below ``before``, the newest first, at most ``limit``. Raises ``sqlite3.Error``."""
     found: list[AuditRecord] = []
     for first, last in _spans(index, query, END if before is None else before):
         for first_seq, entries in _rows(connection, query, first, last):
@@ -46,22 +46,9 @@ def _spans(index: LogIndex | None, query: Query, before: int) -> Iterator[tuple[
     yield 1, before - 1
 
 
-def _rows(connection: Connection, query: Query, first: int, last: int) -> Iterator[tuple[int, bytes]]:
+def _rows(connection: sqlite3.Connection, query: Query, first: int, last: int) -> Iterator[tuple[int, bytes]]:
     """First number and entries of the rows that hold records of a run, newest first."""
-    table = schema.audit_batches
-    holding = select(table.c.first_seq).where(table.c.first_seq <= first).order_by(table.c.first_seq.desc()).limit(1)
-    start = connection.execute(holding).scalar() or first
-    rows = select(table.c.first_seq, table.c.entries).where(
-        table.c.first_seq >= start, table.c.first_seq <= last, table.c.entries.is_not(None)
-    )
-    if query.since:
-        rows = rows.where(table.c.time >= query.since)
-    if query.until:
-        rows = rows.where(table.c.time < query.behind)
-    rows = rows.order_by(table.c.first_seq.desc()).execution_options(yield_per=PAGE)
-    with connection.execute(rows) as result:
-        for row in result:
-            yield row.first_seq, row.entries
+    yield from connection.execute(READ, (first, last, query.since, query.behind if query.until else ""))
 
 
 def _hits(lines: list[bytes], query: Query, limit: int) -> list[AuditRecord]:

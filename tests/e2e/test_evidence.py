@@ -66,6 +66,19 @@ def test_a_record_and_growth_are_proved_without_the_log(stopped):
     assert failed.returncode == 1 and "not in the log" in failed.stderr
 
 
+def test_a_record_is_shown_and_proved_by_any_id_that_it_is_about(stopped):
+    [command] = [record for record in stopped.audit("command") if record["body"]["command"]["text"] == "SELECT 3"]
+    about = command["body"]["command_id"]
+    assert [one["kind"] for one in stopped.json("audit", "show", about)] == ["command", "command.finished"]
+    assert stopped.json("audit", "show", str(command["seq"])) == [command]
+    assert command["hash"] in stopped.cli("audit", "show", str(command["seq"])).stdout
+    for words, seq in [((about,), command["seq"]), ((about, "--kind", "command.finished"), None)]:
+        said = stopped.cli("audit", "verify", "--proof", str(keep(stopped, "of-an-id", "prove", *words))).stdout
+        assert about in said and (seq is None or f"proved: record {seq} is in the log" in said)
+    assert "there is no record about cmd-none" in stopped.cli("audit", "prove", "cmd-none", ok=False).stderr
+    assert "there is no record 99999" in stopped.cli("audit", "show", "99999", ok=False).stderr
+
+
 def test_i8_a_gateway_does_not_go_on_with_a_log_that_does_not_fit_what_it_signed(stopped):
     with closing(sqlite3.connect(stopped.folder / "countersign.db", isolation_level=None)) as store:
         store.execute("DROP TRIGGER audit_batches_stay")
