@@ -84,9 +84,29 @@ fn add(hashed: &mut Sha256, part: &[u8]) {
 /// Bytes as lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| DIGITS.get(usize::from(value)).copied().unwrap_or(b'0') as char;
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-        .collect()
+    let digit = |value: u8| char::from(DIGITS.get(usize::from(value)).copied().unwrap_or(b'0'));
+    let mut out = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        out.push(digit(byte >> 4));
+        out.push(digit(byte & 15));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn where_a_stream_is_cut_does_not_count(data in prop::collection::vec(any::<u8>(), 0..300), cut in 0usize..300) {
+            let (first, second) = data.split_at(cut.min(data.len()));
+            let mut pieces = StreamDigest::default();
+            pieces.update(first);
+            prop_assert_eq!(&pieces.hex(), &hex(&Sha256::digest(first)));
+            pieces.update(second);
+            prop_assert_eq!(pieces.hex(), hex(&Sha256::digest(&data)));
+        }
+    }
 }

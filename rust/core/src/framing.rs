@@ -108,6 +108,17 @@ impl Frames {
     }
 }
 
+/// How many messages begin in a run of whole ones, or in the first piece of a long one.
+pub fn begun_in(run: &[u8]) -> usize {
+    let mut rest = run;
+    let mut count = 0;
+    while let Ok(Some((_, whole))) = header(rest, usize::MAX) {
+        count += 1;
+        rest = rest.get(whole..).unwrap_or_default();
+    }
+    count
+}
+
 /// Client messages after start-up (manual, "Message Formats", those marked F).
 const FRONTEND: &[u8] = b"QPBDECSHFXdcfp";
 
@@ -274,6 +285,24 @@ mod tests {
             }
             prop_assert_eq!(decoder.next_message().unwrap(), Some((b'S', message(b'S', b""))));
             prop_assert!(decoder.is_between());
+        }
+
+        #[test]
+        fn copy_data_is_counted_by_its_messages_wherever_it_is_cut(
+            sizes in prop::collection::vec(0usize..100_000, 0..6),
+            cut in 0usize..300_000,
+        ) {
+            let stream: Vec<u8> = sizes.iter().flat_map(|&size| message(b'd', &vec![7; size])).collect();
+            let (first, second) = stream.split_at(cut.min(stream.len()));
+            let mut decoder = FrontendDecoder::new(1 << 20);
+            let mut count = 0;
+            for piece in [first, second] {
+                decoder.feed(piece);
+                while let Some((kind, run)) = decoder.next_message().unwrap() {
+                    count += if kind == b'd' { begun_in(&run) } else { 0 };
+                }
+            }
+            prop_assert_eq!(count, sizes.len());
         }
 
         #[test]

@@ -9,7 +9,7 @@ use countersign_core::{
     ProtocolError as CoreError,
     backend::BackendDecoder as CoreBackend,
     digest::StreamDigest as CoreStream,
-    framing::FrontendDecoder as CoreFrontend,
+    framing::{self, FrontendDecoder as CoreFrontend},
     lane::{extended_key, simple_key},
     masking::{
         Found, Masker as CoreMasker,
@@ -159,6 +159,12 @@ impl BackendDecoder {
         let event = py.detach(|| decoder.next_event().map_err(broken))?;
         Ok(event.map(|event| (event.kind, PyBytes::new(py, event.data), event.rows)))
     }
+}
+
+/// How many messages begin in a run that a decoder gave.
+#[pyfunction]
+fn count_messages(run: &[u8]) -> usize {
+    framing::begun_in(run)
 }
 
 /// SHA-256 over messages as they pass.
@@ -506,7 +512,7 @@ mod _core {
     #[pymodule_export]
     use super::{
         BackendDecoder, FrontendDecoder, Masker, ProtocolError, RowPlan, StartupDecoder, StreamDigest,
-        decode_bind, decode_copy_response, decode_describe, decode_execute, decode_fields,
+        count_messages, decode_bind, decode_copy_response, decode_describe, decode_execute, decode_fields,
         decode_function_call, decode_function_result, decode_parse, decode_query, decode_row_description,
         decode_rows, detector_problem, kind_of_type, path_problem, shape_key, steady_request,
     };

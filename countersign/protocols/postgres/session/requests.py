@@ -435,7 +435,7 @@ class Requests:
         if not talk.copying_in:
             return
         if kind == ord("d"):
-            self._copy(raw, 1)
+            self._copy(raw, _core.count_messages(raw))
             return
         talk.copying_in = False
         talk.target.wire.send(raw)
