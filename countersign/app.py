@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
 import structlog
@@ -12,7 +12,9 @@ from countersign.api.app import create_api
 from countersign.api.server import ApiServer
 from countersign.api.services import Services as ApiServices
 from countersign.api.sign_in import ConsoleSignIn
-from countersign.audit.witness import FileWitness, WebhookWitness, Witness
+from countersign.audit.delivery import Delivery, Status, status_of
+from countersign.audit.feeds import CheckpointFeed, RecordFeed, export_name
+from countersign.audit.sinks import sink_for
 from countersign.config import Config
 from countersign.gate import Gate
 from countersign.identity import Keys
@@ -28,9 +30,11 @@ from countersign.store import (
     LogIndex,
     StoredAuditLog,
     StoredCheckpoints,
+    StoredCursors,
     StoredKeys,
     StoredReviews,
     StoredSessions,
+    WitnessCursors,
     load_log_key,
 )
 
@@ -39,7 +43,7 @@ log = structlog.get_logger(__name__)
 EXPIRE_EVERY_S = 0.25
 CHECKPOINT_EVERY_S = 60.0
 PUBLISH_S = 10.0
-"""How long a witness may take each time; the shutdown waits for it too."""
+"""How long the shutdown waits for witnesses and exports to take what is left."""
 
 
 def now() -> datetime:
@@ -65,7 +69,36 @@ class Parts:
         self.sign_in = ConsoleSignIn(now)
         self.config = config
 
-    def api(self, *, online: bool, listeners: dict[str, tuple[str, int]]) -> ApiServices:
+    def deliveries(self, checkpoints: StoredCheckpoints) -> list[Delivery]:
+        """One for each witness and each export."""
+        audit, exported, witnessed = self.config.audit, StoredCursors(self.database), WitnessCursors(self.database)
+        witnesses = [
+            Delivery(CheckpointFeed(one.name, checkpoints.after), sink_for(one.place, now), witnessed, now)
+            for one in audit.witnesses
+        ]
+        exports = [
+            Delivery(
+                RecordFeed(one, self.audit, self.sessions.address), sink_for(one.place, now), exported, now, from_now=one.from_now
+            )
+            for one in audit.exports
+        ]
+        return [*witnesses, *exports]
+
+    async def kept_statuses(self) -> list[Status]:
+        """What the store says of deliveries while none is under way."""
+        audit, exported, witnessed = self.config.audit, StoredCursors(self.database), WitnessCursors(self.database)
+        return [
+            *[await status_of(one.name, sink_for(one.place, now).place, witnessed, now) for one in audit.witnesses],
+            *[await status_of(export_name(one.name), sink_for(one.place, now).place, exported, now) for one in audit.exports],
+        ]
+
+    def api(
+        self,
+        *,
+        online: bool,
+        listeners: dict[str, tuple[str, int]],
+        statuses: Callable[[], Awaitable[list[Status]]] | None = None,
+    ) -> ApiServices:
         """The services as the API takes them."""
 
         def targets() -> list[dict[str, object]]:
@@ -81,6 +114,7 @@ class Parts:
             sign_in=self.sign_in,
             online=online,
             targets=targets,
+            deliveries=statuses or self.kept_statuses,
         )
 
 
@@ -107,6 +141,7 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.listeners: dict[str, tuple[str, int]] = {}
+        self._deliveries: list[Delivery] = []
         self.console_url = ""
         self._stack = contextlib.AsyncExitStack()
 
@@ -123,7 +158,7 @@ class Gateway:
         database = Database.open(config.store_path, now)
         self._stack.push_async_callback(asyncio.to_thread, database.close)
         self.parts = Parts(config, database)
-        self.services = self.parts.api(online=True, listeners=self.listeners)
+        self.services = self.parts.api(online=True, listeners=self.listeners, statuses=self._statuses)
         server = ApiServer(create_api(self.services), config.console.host, config.console.port, config.admin_socket)
         # The socket is the lock: whoever answers on it owns the store, so nothing is recovered before it is ours.
         host, port = await server.start()
@@ -138,6 +173,9 @@ class Gateway:
         checkpoints = StoredCheckpoints(database, now, load_log_key(config.audit.key_path))
         await checkpoints.make()  # fails where the log does not fit what was signed before, and then nothing is let through
         await self.parts.audit.append(event)
+        self._deliveries = self.parts.deliveries(checkpoints)
+        tasks = [asyncio.create_task(delivery.run()) for delivery in self._deliveries]
+        self._stack.push_async_callback(self._deliver_the_rest, tasks)
         self._stack.push_async_callback(self._checkpoint, checkpoints)
         self._stack.push_async_callback(self.parts.audit.append, AuditEvent("gateway.stopped", {}))
         for work in (self._expire(), self._checkpoint_each_minute(checkpoints)):
@@ -192,21 +230,19 @@ class Gateway:
             await checkpoints.make()
         except Exception as error:  # tried again in a minute; what is not signed, ``audit verify`` says
             log.error("checkpoint_failed", error=str(error))
-        for witness in _witnesses(self.config):
-            try:
-                async with asyncio.timeout(PUBLISH_S):
-                    await checkpoints.publish(witness)
-            except Exception as error:  # it is given again what it did not confirm
-                log.error("checkpoint_not_published", witness=witness.name, error=str(error))
+        for delivery in self._deliveries:
+            delivery.wake()
 
+    async def _deliver_the_rest(self, tasks: list[asyncio.Task[None]]) -> None:
+        """What was not taken is given again at the next start."""
+        for delivery in self._deliveries:
+            delivery.finish()
+        if tasks:
+            await asyncio.wait(tasks, timeout=PUBLISH_S)
+        await asyncio.gather(*map(_end, tasks))
 
-def _witnesses(config: Config) -> list[Witness]:
-    found: list[Witness] = []
-    if config.audit.witness_path is not None:
-        found.append(FileWitness(config.audit.witness_path))
-    if config.audit.witness_url:
-        found.append(WebhookWitness(config.audit.witness_url))
-    return found
+    async def _statuses(self) -> list[Status]:
+        return [await delivery.status() for delivery in self._deliveries]
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -5,8 +5,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from countersign.audit_settings import AuditSettings, take_audit
 from countersign.masking.rules import LABEL, ColumnLabels, Labelled, column_problem
 from countersign.model import Target
 from countersign.policy import Policy, PolicyError, load_policies
@@ -104,15 +104,6 @@ ROWS_RECORDED, MOST_ROWS_RECORDED = 200, 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class AuditSettings:
-    """The key that signs the audit log's checkpoints, and where they are published."""
-
-    key_path: Path
-    witness_path: Path | None = None
-    witness_url: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """Everything a gateway is told. ``warnings`` are for people; nothing in them stops it."""
 
@@ -154,7 +145,7 @@ def load_config(path: Path) -> Config:
     config = Config(
         path=path,
         store_path=store_path,
-        audit=_audit(section, path.parent, store_path),
+        audit=take_audit(section, path.parent, store_path, warnings),
         recordings_path=recordings_path,
         rows_recorded=rows_recorded,
         console=console,
@@ -178,33 +169,6 @@ def _store(section: Section, directory: Path) -> Path:
     # Of the URL only the scheme is quoted: a password may stand anywhere behind it.
     section.complain("store", f"'store' is {url.partition(':')[0]!r}, which is no store", hint)
     return directory / "countersign.db"
-
-
-def _audit(section: Section, directory: Path, store_path: Path) -> AuditSettings:
-    beside_store = store_path.with_name("audit.key")
-    audit = section.section("audit")
-    if audit is None:
-        return AuditSettings(beside_store)
-    key_file, witness_file = audit.take("key_file", str, ""), audit.take("witness_file", str, "")
-    url: str = audit.take("witness_url", str, "")
-    if url and not _is_witness_url(url):
-        # It is not quoted: its path may be a secret.
-        audit.complain("witness_url", "'witness_url' is no address of a witness", "https://HOST/PATH; http:// on loopback only")
-    audit.finish()
-    return AuditSettings(
-        key_path=directory / key_file if key_file else beside_store,
-        witness_path=directory / witness_file if witness_file else None,
-        witness_url=url,
-    )
-
-
-def _is_witness_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return False
-    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host or "")))
 
 
 def _recordings(section: Section, directory: Path) -> tuple[Path, int]:

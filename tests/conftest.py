@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
@@ -170,6 +171,7 @@ class ObjectServer:
 
         self._port = 0
         self.start()
+        httpx.post(f"{self.endpoint}/moto-api/reset", trust_env=False)  # what it stores is the process's, not the server's
         self.client = boto3.client(
             "s3",
             endpoint_url=self.endpoint,

@@ -12,7 +12,16 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from countersign import __version__
 from countersign.api.access import COOKIE, Administrator, Someone, Working, refuse_cross_site
-from countersign.api.shapes import audit_json, blast_json, identity_json, key_json, recent_json, review_json, verification_json
+from countersign.api.shapes import (
+    audit_json,
+    blast_json,
+    delivery_json,
+    identity_json,
+    key_json,
+    recent_json,
+    review_json,
+    verification_json,
+)
 from countersign.audit import verify
 from countersign.audit.search import Query as AuditSearch
 from countersign.model import DecisionKind, Review, ReviewState
@@ -79,8 +88,11 @@ class KeyBody(BaseModel):
 
 @router.get("/healthz")
 async def healthz(services: Working) -> dict[str, Any]:
-    """Whether the gateway is there; open to everybody and without anything worth knowing."""
-    return {"status": "ok", "version": __version__, "targets": len(services.config.targets)}
+    """Whether the gateway is there, and how far exports of the log are behind; open to everybody and without anything worth knowing."""
+    shown = ("name", "state", "lag_records", "lag_s")
+    found = [delivery_json(status) for status in await services.deliveries()]
+    exports = [{key: one[key] for key in shown} for one in found if one["kind"] == "export"]
+    return {"status": "ok", "version": __version__, "targets": len(services.config.targets), "exports": exports}
 
 
 @router.post("/api/v1/console-session")
@@ -224,6 +236,12 @@ async def audit(services: Working, _: Administrator, query: Annotated[AuditQuery
 async def audit_forget(body: ForgetBody, services: Working, identity: Administrator) -> dict[str, Any]:
     """Remove bodies of old records; their hashes stay."""
     return {"records": await services.audit.forget(body.before, identity)}
+
+
+@router.get("/api/v1/audit/exports")
+async def audit_exports(services: Working, _: Administrator) -> dict[str, Any]:
+    """How the log's exports and witnesses are doing."""
+    return {"exports": [delivery_json(status) for status in await services.deliveries()]}
 
 
 @router.get("/api/v1/audit/verify")

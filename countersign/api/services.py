@@ -1,10 +1,11 @@
 """What the routes work with."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from countersign.api.sign_in import ConsoleSignIn
+from countersign.audit.delivery import Status
 from countersign.config import Config
 from countersign.identity import Keys
 from countersign.reviews.service import ReviewService
@@ -24,3 +25,5 @@ class Services:
     sign_in: ConsoleSignIn
     online: bool
     targets: Callable[[], list[dict[str, object]]]
+    deliveries: Callable[[], Awaitable[list[Status]]]
+    """How the audit log's witnesses and exports are doing."""

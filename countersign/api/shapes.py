@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from countersign.audit import Verification
+from countersign.audit.delivery import Status
 from countersign.identity import StoredKey
 from countersign.model import AuditRecord, Identity, Review
 from countersign.model.blast import BlastRadius
@@ -88,3 +89,9 @@ def recent_json(record: AuditRecord) -> dict[str, Any]:
 def verification_json(found: Verification) -> dict[str, Any]:
     """What a check of the log found."""
     return {**asdict(found), "ok": found.ok, "root": base64.b64encode(found.root).decode()}
+
+
+def delivery_json(status: Status) -> dict[str, Any]:
+    """How a witness or an export is doing."""
+    kind, _, name = status.name.partition(":")
+    return {**asdict(status), "kind": kind, "name": name}

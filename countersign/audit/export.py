@@ -9,12 +9,15 @@ no place for is in ``unmapped``.
 import csv
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from countersign import __version__
+from countersign.audit.contract import Batch
+from countersign.audit.records import record_of
 from countersign.audit.search import tables
 from countersign.model import AuditRecord
 from countersign.model.clock import from_text
@@ -62,20 +65,110 @@ def _csv(cells: list[str]) -> str:
     return out.getvalue()
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How records are written one after the other: ``head`` stands before the first, ``end`` behind each, and ``gap`` between documents in
+    one file."""
+
+    name: str
+    content_type: str
+    head: bytes = b""
+    end: bytes = b"\n"
+    gap: bytes = b""
+
+    def whole(self, lines: Iterable[bytes]) -> bytes:
+        """The lines as a document of their own."""
+        return self.head + b"".join(line + self.end for line in lines)
+
+
+JSONL = Form("jsonl", "application/x-ndjson")
+CSV = Form("csv", "text/csv; charset=utf-8; header=present", csv_head().encode(), b"")
+OCSF = Form("ocsf", "application/x-ndjson")
+FORMS = {form.name: form for form in (JSONL, CSV, OCSF)}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A record as it is exported, without the form's end. ``entry`` is its line in the log, None where its body was removed."""
+
+    seq: int
+    entry: bytes | None
+    data: bytes
+
+    @property
+    def record(self) -> AuditRecord | None:
+        """The record, read from its entry."""
+        return None if self.entry is None else record_of(self.entry)
+
+
+class LineWriter:
+    """Writes batches of the log in one form. ``chooses`` says which records; one whose body was removed can be in JSON lines only, and only
+    where all are asked for. ``address_of`` answers from where a session came whose beginning was not seen, or an empty text."""
+
+    def __init__(
+        self,
+        form: Form,
+        chooses: Callable[[AuditRecord], bool] | None = None,
+        address_of: Callable[[str], str] = lambda session_id: "",
+    ) -> None:
+        self._form = form
+        self._chooses = chooses
+        self._ocsf = OcsfWriter(address_of)
+
+    def lines(self, batch: Batch, after: int = 0) -> Iterator[Line]:
+        """The batch's records behind number ``after``. Raises ``ValueError`` where one is no record."""
+        entries = batch.lines
+        for index in range(max(0, after + 1 - batch.first_seq), batch.count):
+            if batch.entries is not None:
+                line = self._line(batch.first_seq + index, entries[index])
+            elif self._form is JSONL and self._chooses is None:
+                seq = batch.first_seq + index
+                line = Line(seq, None, removed_line(seq, batch.hashes[index * 32 : index * 32 + 32]))
+            else:
+                line = None
+            if line is not None:
+                yield line
+
+    def _line(self, seq: int, entry: bytes) -> Line | None:
+        if self._form is JSONL and self._chooses is None:
+            return Line(seq, entry, entry)
+        record = record_of(entry)
+        if self._form is OCSF:
+            self._ocsf.see(record)
+        if self._chooses is not None and not self._chooses(record):
+            return None
+        written = {JSONL: lambda: entry, CSV: lambda: csv_row(record).encode(), OCSF: lambda: self._ocsf.event(record)}
+        return Line(seq, entry, written[self._form]())
+
+
 class OcsfWriter:
-    """Writes records as OCSF events. It remembers from where the sessions came that it has seen open, the last ``SESSIONS`` of them."""
+    """Writes records as OCSF events. It remembers from where the sessions came that it has seen open, the last ``SESSIONS`` of them, and
+    asks ``address_of`` for the others."""
 
     SESSIONS = 100_000
 
-    def __init__(self) -> None:
+    def __init__(self, address_of: Callable[[str], str] = lambda session_id: "") -> None:
         self._addresses: dict[str, str] = {}
+        self._address_of = address_of
+
+    def see(self, record: AuditRecord) -> None:
+        """Remember from where a session came that opens."""
+        if record.kind == "session.opened":
+            self._remember(str(record.body.get("session_id")), str(record.body.get("client_address")))
+
+    def _remember(self, session_id: str, address: str) -> None:
+        self._addresses[session_id] = address
+        if len(self._addresses) > self.SESSIONS:
+            del self._addresses[next(iter(self._addresses))]
+
+    def _address(self, session_id: str) -> str:
+        if session_id not in self._addresses:
+            self._remember(session_id, self._address_of(session_id))
+        return self._addresses[session_id]
 
     def event(self, record: AuditRecord) -> bytes:
         """One event, as a line of JSON without its end."""
-        if record.kind == "session.opened":
-            self._addresses[str(record.body.get("session_id"))] = str(record.body.get("client_address"))
-            if len(self._addresses) > self.SESSIONS:
-                del self._addresses[next(iter(self._addresses))]
+        self.see(record)
         event = self._datastore(record) if record.kind == "command" else _base(record)
         return orjson.dumps(event, option=orjson.OPT_SORT_KEYS)
 
@@ -83,7 +176,7 @@ class OcsfWriter:
         body: Mapping[str, Any] = record.body
         command, activity = _object(body.get("command")), _activity(_object(body.get("command")))
         session = str(body.get("session_id"))
-        address = self._addresses.get(session, "")
+        address = self._address(session)
         named = next(iter(tables(command)), "")
         status = {"allow": (SUCCESS, "Success"), "deny": (FAILURE, "Failure")}.get(str(body.get("verdict")), (UNKNOWN, "Unknown"))
         event = _envelope(record, class_uid=DATASTORE, category_uid=6, activity_id=activity)

@@ -15,7 +15,7 @@ from rich.progress import Progress
 from countersign.api.shapes import verification_json
 from countersign.audit import AuditUnavailable, Checkpoint, NoteError, VerifierKey, record_of, verify
 from countersign.audit.checkpoints import check_consistency, check_inclusion, consistency_text, inclusion_text, notes_in
-from countersign.audit.export import OcsfWriter, csv_head, csv_row, removed_line
+from countersign.audit.export import FORMS, Form, LineWriter
 from countersign.audit.merkle import consistency_proof, inclusion_proof
 from countersign.audit.search import Query
 from countersign.audit.story import told
@@ -244,7 +244,7 @@ def forget(
     typer.echo(f"{found} records have their hash only")
 
 
-class Form(StrEnum):
+class FormName(StrEnum):
     """A form of an export."""
 
     JSONL = "jsonl"
@@ -257,33 +257,36 @@ def export(
     config: ConfigOption = DEFAULT_CONFIG,
     store: StoreOption = None,
     form: Annotated[
-        Form, typer.Option("--format", help="jsonl can be verified; csv; ocsf: events of OCSF 1.1, a line each.")
-    ] = Form.JSONL,
+        FormName, typer.Option("--format", help="jsonl can be verified; csv; ocsf: events of OCSF 1.1, a line each.")
+    ] = FormName.JSONL,
     after: Annotated[int, typer.Option(help="Only records behind this number.")] = 0,
 ) -> None:
     """Print the whole log in a form that others read, from the oldest record on."""
     write = sys.stdout.buffer.write
     with _in_one_sentence():
-        for line in _exported(_log(config, store), form, after):
+        for line in _exported(_log(config, store), FORMS[form], after):
             write(line)
         sys.stdout.buffer.flush()
 
 
 def _exported(log: LogFile, form: Form, after: int) -> Iterator[bytes]:
-    ocsf = OcsfWriter()
-    if form is Form.CSV:
-        yield csv_head().encode()
+    writer = LineWriter(form)
+    yield form.head
     for batch in log.batches(after=after):
-        lines = batch.lines
-        for index in range(max(0, after + 1 - batch.first_seq), batch.count):
-            if batch.entries is None:
-                if form is Form.JSONL:
-                    yield removed_line(batch.first_seq + index, batch.hashes[index * 32 : index * 32 + 32]) + b"\n"
-            elif form is Form.JSONL:
-                yield lines[index] + b"\n"
-            else:
-                record = record_of(lines[index])
-                yield csv_row(record).encode() if form is Form.CSV else ocsf.event(record) + b"\n"
+        for line in writer.lines(batch, after):
+            yield line.data + form.end
+
+
+@app.command("exports")
+def exports(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """The continuous exports and the witnesses: how far each has come, how far it is behind, and what went wrong last."""
+    found = call(config, lambda client: client.get("audit/exports"))["exports"]
+    if as_json:
+        print_json(found)
+        return
+    columns = ["kind", "name", "place", "cursor", "lag_records", "lag_s", "state", "last_error"]
+    titles = ["kind", "name", "to", "cursor", "behind (records)", "behind (s)", "state", "last error"]
+    print_table(titles, [[one[name] for name in columns] for one in found], "no exports and no witnesses")
 
 
 @contextmanager

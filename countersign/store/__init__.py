@@ -5,6 +5,7 @@ are one transaction, so that neither is ever there without the other.
 """
 
 from countersign.store.audit import ExportFile, LogFile, StoredAuditLog, StoredCheckpoints
+from countersign.store.cursors import StoredCursors, WitnessCursors
 from countersign.store.database import Database, StoreError
 from countersign.store.indexing import Indexing
 from countersign.store.keys import StoredKeys
@@ -22,8 +23,10 @@ __all__ = [
     "StoreError",
     "StoredAuditLog",
     "StoredCheckpoints",
+    "StoredCursors",
     "StoredKeys",
     "StoredReviews",
     "StoredSessions",
+    "WitnessCursors",
     "load_log_key",
 ]

@@ -16,7 +16,6 @@ from countersign.audit.export import removed_hash
 from countersign.audit.merkle import leaf_hash
 from countersign.audit.search import Query
 from countersign.audit.verify import RETENTION
-from countersign.audit.witness import Witness
 from countersign.model import AuditEvent, AuditRecord, Identity
 from countersign.model.clock import Clock, to_text
 from countersign.store import schema
@@ -144,12 +143,9 @@ class StoredCheckpoints:
         """The newest one."""
         return await self._database.read(_last_checkpoint)
 
-    async def publish(self, witness: Witness) -> None:
-        """Give a witness every checkpoint that it has not confirmed, oldest first. Raises ``WitnessError`` at the first that it does not
-        take; it and what follows are given again the next time, so a witness may see one twice."""
-        for size, note in await self._database.read(lambda connection: _unpublished(connection, witness.name)):
-            await witness.take(note)
-            await self._database.write(partial(_confirm, witness=witness.name, size=size))
+    async def after(self, size: int) -> tuple[int, str] | None:
+        """The size and the note of the first one over more than ``size`` records."""
+        return await self._database.read(partial(_checkpoint_after, size=size))
 
 
 class LogFile:
@@ -282,17 +278,11 @@ def _last_checkpoint(connection: Connection) -> Checkpoint | None:
     return Checkpoint.open(note, None) if note is not None else None
 
 
-def _unpublished(connection: Connection, witness: str) -> list[tuple[int, str]]:
-    table, published = schema.audit_checkpoints, schema.audit_published
-    confirmed = connection.execute(select(published.c.size).where(published.c.witness == witness)).scalar() or 0
-    rows = connection.execute(select(table.c.size, table.c.note).where(table.c.size > confirmed).order_by(table.c.size))
-    return [(row.size, row.note) for row in rows]
-
-
-def _confirm(transaction: Transaction, witness: str, size: int) -> None:
-    table = schema.audit_published
-    if not transaction.connection.execute(update(table).where(table.c.witness == witness).values(size=size)).rowcount:
-        transaction.connection.execute(table.insert().values(witness=witness, size=size))
+def _checkpoint_after(connection: Connection, size: int) -> tuple[int, str] | None:
+    table = schema.audit_checkpoints
+    query = select(table.c.size, table.c.note).where(table.c.size > size).order_by(table.c.size).limit(1)
+    row = connection.execute(query).first()
+    return (row.size, row.note) if row else None
 
 
 def _root_at(connection: Connection, size: int) -> bytes | None:

@@ -5,7 +5,7 @@ from sqlalchemy import CheckConstraint, Column, ForeignKey, Integer, LargeBinary
 from countersign.model import ReviewState
 from countersign.reviews.machine import TRANSITIONS
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 metadata = MetaData()
 
@@ -29,13 +29,14 @@ audit_checkpoints = Table(
     Column("made_at", String, nullable=False),
 )
 
-audit_published = Table(
-    "audit_published",
+audit_cursors = Table(
+    "audit_cursors",
     metadata,
-    Column("witness", String, primary_key=True),
-    Column("size", Integer, nullable=False),
+    Column("name", String, primary_key=True),
+    Column("confirmed", Integer, nullable=False),
+    Column("planned", Integer),
 )
-"""How far each witness has confirmed the checkpoints."""
+"""How far each witness has confirmed the checkpoints, and each export the records (``delivery.Position``)."""
 
 reviews = Table(
     "reviews",

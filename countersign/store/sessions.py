@@ -55,6 +55,12 @@ class StoredSessions:
 
         await self._database.write(job)
 
+    def address(self, session_id: str) -> str:
+        """From where a session came, as its audit record says too; empty where there is none. Raises ``StoreError``."""
+        table = schema.sessions
+        query = select(table.c.client_address).where(table.c.id == session_id)
+        return self._database.read_now(lambda connection: connection.execute(query).scalar()) or ""
+
     async def latest(self, limit: int = 100) -> list[dict[str, Any]]:
         """Newest first."""
 

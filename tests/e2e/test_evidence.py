@@ -194,7 +194,7 @@ def test_witnesses_get_every_checkpoint_though_one_is_down_for_a_while(stopped, 
         connection.execute("SELECT 1")
     gateway.stop()
     assert "secret-token" not in "".join(gateway.log)
-    assert any("checkpoint_not_published" in line for line in gateway.log)
+    assert any("delivery_failed" in line for line in gateway.log)
     witness.takes = True
     gateway.start()
     stored = gateway.cli("audit", "checkpoint", "--all").stdout

@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from countersign.audit_settings import FilePlace, WebhookPlace
 from countersign.config import ConfigError, Listen, Upstream, load_config
 from countersign.settings import is_loopback
 
@@ -367,9 +368,10 @@ def test_the_audit_log_s_key_and_witnesses(load, tmp_path, refused):
     found = load(
         "audit: {key_file: keys/log.key, witness_file: w.notes, witness_url: 'https://w.example/hook/token'}\n" + TARGET
     ).audit
-    assert (found.key_path, found.witness_path) == (tmp_path / "keys" / "log.key", tmp_path / "w.notes")
-    assert found.witness_url == "https://w.example/hook/token" and "token" not in repr(found)
-    assert load("audit: {witness_url: 'http://127.0.0.1:9/x'}\n" + TARGET).audit.witness_url
+    assert found.key_path == tmp_path / "keys" / "log.key"
+    assert [one.place for one in found.witnesses] == [FilePlace(tmp_path / "w.notes"), WebhookPlace("https://w.example/hook/token")]
+    assert "token" not in repr(found)
+    assert load("audit: {witness_url: 'http://127.0.0.1:9/x'}\n" + TARGET).audit.witnesses
 
 
 @pytest.mark.parametrize("url", ["http://w.example/hunter2", "ftp://w.example", "hunter2", "https://", "https://[::1/hunter2"])
