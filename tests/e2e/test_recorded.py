@@ -504,3 +504,37 @@ def test_every_record_of_a_run_is_as_documented(make_gateway, in_background, eve
         "command", "command.finished", "review.opened", "review.decision", "review.approved", "review.denied", "review.expired",
         "review.cancelled", "review.released", "review.executed", "key.created", "key.revoked",
     }  # fmt: skip
+
+
+def test_i5_a_function_call_shows_and_keeps_nothing_of_a_masked_column(make_gateway, wire, eventually, direct):
+    """``currval`` and ``nextval`` of the sequence behind a masked column say what is in it, and no SQL is there to be read."""
+    direct.execute("CREATE TABLE IF NOT EXISTS badges (id serial PRIMARY KEY, name text)")
+    direct.execute("SELECT setval('badges_id_seq', 777000)")
+    oid = direct.execute("SELECT 'nextval'::regproc::oid::int").fetchone()[0]
+    gateway = make_gateway(policy="rules: []\nmasking: [{name: badge, columns: [public.badges.id]}]\n")
+    argument = b"public.badges_id_seq"
+    body = struct.pack(">IHHHI", oid, 1, 0, 1, len(argument)) + argument + struct.pack(">H", 0)
+    with gateway.connect() as connection:
+        raw = wire(connection)
+        raw.send(b"F" + struct.pack(">I", len(body) + 4) + body)
+        gateway.cli("reviews", "approve", gateway.pending()["id"])
+        answers = [payload for kind, payload in raw.until_ready() if kind == "V"]
+        raw.close()
+    assert answers == [struct.pack(">i", -1)]
+    events = recording(gateway, eventually)
+    assert of(events, "rows")[0]["values"] == [[None]]
+    assert digests(events) == [(0, 9, hashlib.sha256(b"V" + struct.pack(">Ii", 8, -1)).hexdigest())]
+    assert of(events, "command")[0]["message"] == "FunctionCall" and of(events, "command")[0]["sent_bytes"] == len(body) + 5
+    assert direct.execute("SELECT last_value FROM badges_id_seq").fetchone() == (777001,)
+    gateway.stop()
+    assert "777001" not in gateway.everything_kept()
+
+
+def test_the_gateways_last_word_is_recorded(gateway, wire, eventually):
+    with gateway.connect() as connection:
+        raw = wire(connection)
+        raw.send(b"G" + struct.pack(">I", 4))
+        assert raw.until_ready()[0][0] == "E"
+        raw.close()
+    (error,) = of(recording(gateway, eventually), "error")
+    assert error["severity"] == "FATAL" and error["code"] == "08P01"

@@ -7,16 +7,14 @@ from countersign.model import Denial
 from countersign.protocols.postgres import errors, messages
 from countersign.protocols.postgres.codec import Asked, CopyData, Entry, Portal, Prepared, Running
 from countersign.protocols.postgres.errors import ProtocolViolation
-from countersign.protocols.postgres.masking import FIRST_USER_OID
 from countersign.protocols.postgres.naming import Use, Verb
-from countersign.protocols.postgres.reading import makes_relations
+from countersign.protocols.postgres.reading import LARGE_OBJECT_CALLS, makes_relations
 from countersign.protocols.postgres.server_texts import mask_response
 from countersign.protocols.postgres.session.conversation import Conversation
 from countersign.protocols.postgres.session.recorded import (
     column_fields,
     record_columns,
     record_ready,
-    record_response,
     record_rows,
     record_value,
     record_withheld,
@@ -288,8 +286,8 @@ class Answers:
                 return
 
     async def _function_result(self, data: bytes) -> None:
-        """A function by OID: a built-in one's value passes the detectors; what another would show cannot be known and is withheld, and
-        so is a piece of a large object where a rule masks them."""
+        """A function by OID: where rules mask columns, only those for large objects show anything, and of masked ones not even they. What
+        another would show cannot be known: ``currval`` of a masked column's sequence, or ``query_to_xml``."""
         talk = self._talk
         head = talk.replies.head
         if head is None or head.asked is not Asked.CALL:
@@ -297,7 +295,8 @@ class Answers:
         value = _core.decode_function_result(data)
         masking = talk.surroundings.masking
         hidden = (await talk.masked(set())).world.hides_large_objects if masking.has_columns else False
-        if masking.has_columns and (head.function_oid >= FIRST_USER_OID or (hidden and head.function_oid == LOREAD)):
+        is_known = head.function_oid in LARGE_OBJECT_CALLS and not (hidden and head.function_oid == LOREAD)
+        if masking.has_columns and not is_known:
             value = None
         elif value is not None and masking.masker is not None and len(value) > 8:
             value = masking.masker.mask_text(value)[0]
@@ -341,18 +340,9 @@ class Answers:
         talk.to_client(answer)
 
     def _record_error(self, answer: bytes, head: Entry | None) -> tuple[str, str]:
-        fields = self._kept(answer)
-        record_response(self._talk.recorder, "error", _command_of(head), fields)
+        fields = self._talk.record_response("error", answer, _command_of(head))
         self._talk.was_told_fatal |= fields.get("V", fields.get("S", "")) in ("FATAL", "PANIC")
         return fields.get("C", ""), fields.get("M", "")
-
-    def _kept(self, response: bytes) -> dict[str, str]:
-        """An error's or a notice's fields as they may be kept: without its words, where those were masked less than for others (I5)."""
-        fields = {code: value.decode("utf-8", "replace") for code, value in _core.decode_fields(response)}
-        if not self._talk.surroundings.masking.leaves_out:
-            return fields
-        kept = {code: value for code, value in fields.items() if code in "SVC"}
-        return kept | {"M": f"{fields.get('C', '')}, in words that are not kept: this client sees what is masked for others"}
 
     async def _masked(self, response: bytes, head: Entry | None) -> bytes:
         """The server's words about this request, without what must be withheld."""
@@ -421,7 +411,7 @@ class Answers:
     async def _server_notice(self, data: bytes) -> None:
         talk = self._talk
         answer = await self._masked(data, talk.replies.head)
-        record_response(talk.recorder, "notice", _command_of(talk.replies.head), self._kept(answer))
+        talk.record_response("notice", answer, _command_of(talk.replies.head))
         talk.to_client(answer)
 
     def _parameter_status(self, data: bytes) -> None:

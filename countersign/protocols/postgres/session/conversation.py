@@ -195,6 +195,16 @@ class Conversation:
         """Send whole messages to the client."""
         self.client.send(data)
 
+    def record_response(self, kind: str, response: bytes, command_id: str = "") -> dict[str, str]:
+        """Record an error or a notice that the client is sent; return its fields as they may be kept: without its words, where those were
+        masked less than for others (I5)."""
+        fields = {code: value.decode("utf-8", "replace") for code, value in _core.decode_fields(response)}
+        if self.surroundings.masking.leaves_out:
+            words = f"{fields.get('C', '')}, in words that are not kept: this client sees what is masked for others"
+            fields = {code: value for code, value in fields.items() if code in "SVC"} | {"M": words}
+        record_response(self.recorder, kind, command_id, fields)
+        return fields
+
     def tell(self, text: str, *, detail: str = "", hint: str = "", command_id: str = "") -> None:
         """Send a notice of the gateway's own, and record it."""
         fields = {"S": "NOTICE", "V": "NOTICE", "C": "00000", "M": text, "D": detail, "H": hint}

@@ -5,6 +5,7 @@ answers. What is asked again and again takes the short way through ``Steady``.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import structlog
@@ -19,7 +20,7 @@ from countersign.protocols.postgres.session.requests import Requests
 from countersign.protocols.postgres.session.steady import Steady, new_lane
 from countersign.protocols.postgres.session.target import TargetConnection
 from countersign.protocols.wire import Wire, WireClosed
-from countersign.recording import Recorder
+from countersign.recording import Recorder, RecordingFailed
 
 log = structlog.get_logger(__name__)
 
@@ -110,16 +111,21 @@ class Relay:
         log.error("session_failed", session_id=talk.session.id, error=str(error), exc_info=error)
         public = str(error) if isinstance(error, (ProtocolError, ProtocolViolation)) else "internal error"
         code = errors.PROTOCOL_VIOLATION if public != "internal error" else errors.INTERNAL_ERROR
-        text = f"Countersign ends this session: {public} ({talk.session.id})"
-        talk.to_client(messages.error_response(code, text, severity="FATAL"))
+        self._say_last(code, f"Countersign ends this session: {public} ({talk.session.id})")
         return f"ended: {public}"
 
     def _target_left(self) -> str:
         """A target that is stopped in an orderly way says so itself; a client must hear it in any case."""
         if not self._talk.was_told_fatal:
-            text = "the target ended the connection"
-            self._talk.to_client(messages.error_response(errors.CONNECTION_FAILURE, text, severity="FATAL"))
+            self._say_last(errors.CONNECTION_FAILURE, "the target ended the connection")
         return "the target left"
+
+    def _say_last(self, code: str, text: str) -> None:
+        """The gateway's own last word, on record unless the recording is what has failed."""
+        response = messages.error_response(code, text, severity="FATAL")
+        with contextlib.suppress(RecordingFailed):
+            self._talk.record_response("error", response)
+        self._talk.to_client(response)
 
     async def _abandon_running(self) -> None:
         talk = self._talk

@@ -758,6 +758,7 @@ class Requests:
         if is_simple:
             error = messages.error_response("42P01", summary) if answer[:1] != b"E" else answer
             masked = mask_response(error, talk.surroundings.masking, Speech.PLAIN)  # it was analysed only
+            talk.record_response("error", masked, running.permit.command_id)
             record_ready(talk.recorder, talk.status)
             talk.to_client(masked + messages.message(b"Z", talk.status))
         await talk.finish(running, ok=False, summary=summary)
