@@ -1,4 +1,7 @@
-"""The records about one thing, told in order. Pure; what it prints may be hostile and is for ``terminal_safe``."""
+"""The records about one thing, told in order. Pure.
+
+What records hold may be hostile: a line is one line, and begins as no other can, but what else is hidden in it is for ``terminal_safe``.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,7 +10,7 @@ from typing import Any
 def told(records: list[Mapping[str, Any]]) -> Iterator[str]:
     """Lines about records in the API's form, oldest first: when, what kind, and in words what happened."""
     for record in records:
-        first, *others = _words(record["kind"], record["body"])
+        first, *others = (line.replace("\n", "\\n") for line in _words(record["kind"], record["body"]))
         yield f"{record['time'][:23].replace('T', ' ')}  {record['kind']:<24} {first}"
         for line in others:
             yield f"{'':<25}{line}"
@@ -29,7 +32,12 @@ def _words(kind: str, body: Mapping[str, Any]) -> list[str]:
             return [f"{body['review_id']}: {body['reviewer']} ({body['authentication']}) says {body['decision']}{because}"]
         case "review.opened":
             return [f"{body['review_id']}: held by rule {body['rule']!r} until {body['expires_at']}"]
-        case _ if kind.startswith("review."):
+        case "review.dry_run":
+            return [f"{body['review_id']}: {body['by']} has it run and rolled back"]
+        case "review.dry_run_done":
+            counts = ", ".join("not counted" if rows is None else str(rows) for rows in body["rows"])
+            return [f"{body['review_id']}: rolled back for {body['by']}; rows: {counts}"]
+        case _ if kind.startswith("review.") and "state" in body:
             return [f"{body['review_id']}: {body['state']}" + (f", {body['outcome']}" if body["outcome"] else "")]
         case _:
             return [", ".join(f"{name} {value}" for name, value in body.items())]
@@ -39,7 +47,7 @@ def _command(body: Mapping[str, Any]) -> list[str]:
     who = body["identity"] + (f" for {body['on_behalf_of']}" if body["on_behalf_of"] else "")
     command = body["command"]
     lines = [f"{body['command_id']} of {who} on {body['target']}: {body['verdict']} by rule {body['rule']!r}"]
-    lines += [f"> {line}" for line in command["text"].splitlines()]
+    lines += [f"> {line}" for line in command["text"].split("\n")]
     lines += [f"${number} = {parameter['shown']}" for number, parameter in enumerate(command["parameters"], 1)]
     return [*lines, f"in {body['session_id']}, digest {body['digest']}"]
 
