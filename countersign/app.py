@@ -2,23 +2,27 @@
 
 import asyncio
 import contextlib
+import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
 from countersign.api.app import create_api
 from countersign.api.server import ApiServer
+from countersign.api.services import Health
 from countersign.api.services import Services as ApiServices
 from countersign.api.sign_in import ConsoleSignIn
+from countersign.audit import AuditUnavailable
 from countersign.audit.delivery import Delivery, Status, status_of
 from countersign.audit.feeds import CheckpointFeed, RecordFeed, export_name
 from countersign.audit.sinks import sink_for
 from countersign.config import Config
 from countersign.gate import Gate
 from countersign.identity import Keys
-from countersign.model import AuditEvent
+from countersign.model import AuditEvent, Trouble
 from countersign.protocols.postgres.masking import TargetMasks
 from countersign.protocols.postgres.session import Lanes, PostgresListener
 from countersign.protocols.postgres.session.listener import Services as SessionServices
@@ -28,6 +32,7 @@ from countersign.store import (
     Database,
     Indexing,
     LogIndex,
+    LogMisfit,
     StoredAuditLog,
     StoredCheckpoints,
     StoredCursors,
@@ -68,6 +73,42 @@ class Parts:
         self.sessions = StoredSessions(database, now)
         self.sign_in = ConsoleSignIn(now)
         self.config = config
+
+    async def sign(self) -> str:
+        """Make a checkpoint now, if anything was appended; the newest note. Raises ``AuditUnavailable``."""
+        may_make = not await StoredCheckpoints.any(self.database)
+        checkpoints = StoredCheckpoints(self.database, now, load_log_key(self.config.audit.key_path, may_make=may_make))
+        try:
+            made = await checkpoints.make() or await checkpoints.latest()
+        except LogMisfit as misfit:
+            await self.stop_trusting(misfit)
+            raise
+        return made.note if made else ""
+
+    async def stop_trusting(self, misfit: LogMisfit) -> None:
+        """Let nothing through any more, and say so."""
+        if self.database.trouble is Trouble.DISTRUSTED:
+            return
+        self.database.distrust(misfit)
+        log.critical("log_distrusted", cause=str(misfit), advice="nothing is let through; see docs/audit-log.md")
+        try:
+            await self.audit.append(AuditEvent("audit.distrusted", {"reason": str(misfit)}))
+        except AuditUnavailable as error:
+            log.error("distrust_not_recorded", error=str(error))
+
+    async def health(self, statuses: Callable[[], Awaitable[list[Status]]]) -> Health:
+        """How the log is doing; what cannot be read is trouble too."""
+        recordings = self.config.recordings_path
+        # One that is not there yet is made for the first session.
+        is_writable = os.access(recordings if recordings.exists() else recordings.parent, os.W_OK)
+        trouble = self.database.trouble
+        try:
+            records, signed, made_at = await StoredCheckpoints.extent(self.database)
+            lags = [one.lag_s for one in await statuses() if one.name.startswith("witness:")]
+        except AuditUnavailable as error:
+            return Health(trouble or error.trouble, 0, 0, None, None, is_writable)
+        age_s = None if made_at is None else (now() - made_at).total_seconds()
+        return Health(trouble, records, signed, age_s, max(lags, default=None), is_writable)
 
     def deliveries(self, checkpoints: StoredCheckpoints) -> list[Delivery]:
         """One for each witness and each export."""
@@ -115,6 +156,8 @@ class Parts:
             online=online,
             targets=targets,
             deliveries=statuses or self.kept_statuses,
+            sign=self.sign,
+            health=partial(self.health, statuses or self.kept_statuses),
         )
 
 
@@ -169,8 +212,9 @@ class Gateway:
         indexing = Indexing(self.parts.index)
         indexing.start()
         self._stack.push_async_callback(asyncio.to_thread, indexing.stop)
+        has_checkpoints = await StoredCheckpoints.any(database)
         event = AuditEvent("gateway.started", {"policy_digest": config.policy.digest, "config_digest": config.config_digest})
-        checkpoints = StoredCheckpoints(database, now, load_log_key(config.audit.key_path))
+        checkpoints = StoredCheckpoints(database, now, load_log_key(config.audit.key_path, may_make=not has_checkpoints))
         await checkpoints.make()  # fails where the log does not fit what was signed before, and then nothing is let through
         await self.parts.audit.append(event)
         self._deliveries = self.parts.deliveries(checkpoints)
@@ -213,12 +257,16 @@ class Gateway:
         await self._stack.aclose()
 
     async def _expire(self) -> None:
+        said = ""
         while True:
             await asyncio.sleep(EXPIRE_EVERY_S)
             try:
                 await self.parts.reviews.expire_due()
+                said = ""
             except Exception as error:  # tried again at once; meanwhile an overdue review cannot be released
-                log.error("expiry_failed", error=str(error))
+                if str(error) != said:  # once, however long it lasts
+                    log.error("expiry_failed", error=str(error))
+                said = str(error)
 
     async def _checkpoint_each_minute(self, checkpoints: StoredCheckpoints) -> None:
         while True:
@@ -228,6 +276,8 @@ class Gateway:
     async def _checkpoint(self, checkpoints: StoredCheckpoints) -> None:
         try:
             await checkpoints.make()
+        except LogMisfit as misfit:  # somebody has changed it: nothing goes on until whoever runs the gateway has looked
+            await self.parts.stop_trusting(misfit)
         except Exception as error:  # tried again in a minute; what is not signed, ``audit verify`` says
             log.error("checkpoint_failed", error=str(error))
         for delivery in self._deliveries:

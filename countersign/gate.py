@@ -13,7 +13,7 @@ from typing import Protocol
 
 import structlog
 
-from countersign.audit import AuditLog, canonical
+from countersign.audit import AuditLog, AuditUnavailable, canonical
 from countersign.model import (
     Action,
     AuditEvent,
@@ -148,9 +148,8 @@ class Gate:
         command_id = self._new_id("cmd")
         try:
             return await self._admit(session, command, hold, command_id)
-        except Exception as error:
-            log.error("gate_failed", command_id=command_id, session_id=session.id, error=str(error), exc_info=True)
-            return Denial(command_id, f"Countersign could not judge this command ({command_id}); it was not run")
+        except Exception as error:  # whatever went wrong, it is not run (I8)
+            return _failed(session, command_id, error)
 
     async def admit_unheld(self, session: Session, command: Command, where: str, judged: Judged = unheard) -> Permit | Denial:
         """Answer a command where none can be held: what would need a review is denied. ``where`` says why, for people.
@@ -170,8 +169,7 @@ class Gate:
                 return _denied_by_rule(command_id, verdict)
             return _permit(command_id, session, digest)
         except Exception as error:  # whatever went wrong, it is not run (I8)
-            log.error("gate_failed", command_id=command_id, session_id=session.id, error=str(error), exc_info=True)
-            return Denial(command_id, f"Countersign could not judge this command ({command_id}); it was not run")
+            return _failed(session, command_id, error)
 
     def standing(self, session: Session, command: Command) -> Standing | None:
         """The permission for all commands of this one's shape, which the session's lane then records and forwards by itself. Only for plain
@@ -362,6 +360,15 @@ def _open_record(session: Session, command: Command, verdict: Verdict) -> tuple[
     body = dict(_command_event(session, command, verdict, hole, hole).body)
     body["command"] = {**command_json(command), "text": hole, "parameters": hole}
     return tuple(canonical(body).split(f'"{hole}"'.encode()))
+
+
+def _failed(session: Session, command_id: str, error: Exception) -> Denial:
+    if isinstance(error, AuditUnavailable):
+        log.warning("command_not_recorded", command_id=command_id, session_id=session.id, error=str(error))
+        trouble = error.trouble
+        return Denial(command_id, f"not run: {trouble.public} ({command_id})", hint=trouble.advice, trouble=trouble)
+    log.error("gate_failed", command_id=command_id, session_id=session.id, error=str(error), exc_info=True)
+    return Denial(command_id, f"Countersign could not judge this command ({command_id}); it was not run")
 
 
 def _denied_by_rule(command_id: str, verdict: Verdict) -> Denial:

@@ -83,10 +83,13 @@ def _is_own_host(request: Request) -> bool:
     return host in {"localhost", "127.0.0.1", "::1", listen.host}
 
 
-async def _known_error(_: Request, error: Exception) -> Response:
+async def _known_error(request: Request, error: Exception) -> Response:
     for kind in type(error).__mro__:
         if kind in STATUS:
             status, code = STATUS[kind]
+            if isinstance(error, AuditUnavailable):
+                log.error("not_recorded", path=request.url.path, cause=str(error))
+                return error_response(status, code, f"nothing was done: {error.trouble.public}")
             return error_response(status, code, str(error))
     return error_response(500, "internal", "internal error")
 

@@ -87,12 +87,33 @@ class KeyBody(BaseModel):
 
 
 @router.get("/healthz")
-async def healthz(services: Working) -> dict[str, Any]:
-    """Whether the gateway is there, and how far exports of the log are behind; open to everybody and without anything worth knowing."""
+async def healthz(services: Working, response: Response) -> dict[str, Any]:
+    """Whether the gateway lets anything through (else it answers 503), and how far exports of the log are behind; open to everybody and
+    without anything worth knowing."""
+    health = await services.health()
+    if health.trouble is not None:
+        response.status_code = 503
+        return {"status": "not ok"}
     shown = ("name", "state", "lag_records", "lag_s")
     found = [delivery_json(status) for status in await services.deliveries()]
     exports = [{key: one[key] for key in shown} for one in found if one["kind"] == "export"]
     return {"status": "ok", "version": __version__, "targets": len(services.config.targets), "exports": exports}
+
+
+@router.get("/api/v1/health")
+async def health(services: Working, _: Someone) -> dict[str, Any]:
+    """How the audit log is doing, and in words what is wrong."""
+    found = await services.health()
+    return {
+        "status": "ok" if found.trouble is None else "not ok",
+        "audit": "ok" if found.trouble is None else found.trouble.value,
+        "message": "" if found.trouble is None else found.trouble.public,
+        "records": found.records,
+        "signed": found.signed,
+        "checkpoint_age_s": found.unsigned_s,
+        "witness_lag_s": found.witness_lag_s,
+        "recordings": "ok" if found.recordings_writable else "unavailable",
+    }
 
 
 @router.post("/api/v1/console-session")
@@ -236,6 +257,12 @@ async def audit(services: Working, _: Administrator, query: Annotated[AuditQuery
 async def audit_forget(body: ForgetBody, services: Working, identity: Administrator) -> dict[str, Any]:
     """Remove bodies of old records; their hashes stay."""
     return {"records": await services.audit.forget(body.before, identity)}
+
+
+@router.post("/api/v1/audit/checkpoint")
+async def audit_checkpoint(services: Working, _: Administrator) -> dict[str, Any]:
+    """Sign the log as it is now."""
+    return {"note": await services.sign()}
 
 
 @router.get("/api/v1/audit/exports")

@@ -8,8 +8,22 @@ from countersign.api.sign_in import ConsoleSignIn
 from countersign.audit.delivery import Status
 from countersign.config import Config
 from countersign.identity import Keys
+from countersign.model import Trouble
 from countersign.reviews.service import ReviewService
 from countersign.store import StoredAuditLog, StoredSessions
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the audit log is doing. ``unsigned_s`` is the age of the newest checkpoint; None where there is none. ``witness_lag_s`` is how
+    far the slowest witness is behind; None where there are none."""
+
+    trouble: Trouble | None
+    records: int
+    signed: int
+    unsigned_s: float | None
+    witness_lag_s: float | None
+    recordings_writable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +41,6 @@ class Services:
     targets: Callable[[], list[dict[str, object]]]
     deliveries: Callable[[], Awaitable[list[Status]]]
     """How the audit log's witnesses and exports are doing."""
+    sign: Callable[[], Awaitable[str]]
+    """Make a checkpoint now where anything was appended; the note of the newest one."""
+    health: Callable[[], Awaitable[Health]]

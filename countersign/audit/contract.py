@@ -4,11 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from countersign.model import AuditEvent
+from countersign.model import AuditEvent, Trouble
 
 
 class AuditUnavailable(Exception):
-    """The log cannot take records now: whatever was to be recorded must not happen (I8)."""
+    """The log cannot take records now: whatever was to be recorded must not happen (I8). The text is for whoever runs the gateway;
+    everybody else is told ``trouble.public``."""
+
+    def __init__(self, text: str, trouble: Trouble = Trouble.UNAVAILABLE) -> None:
+        super().__init__(text)
+        self.trouble = trouble
 
 
 class AuditLog(Protocol):

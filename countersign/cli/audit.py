@@ -143,8 +143,11 @@ def newest_checkpoint(
     config: ConfigOption = DEFAULT_CONFIG,
     store: StoreOption = None,
     every: Annotated[bool, typer.Option("--all", help="All of them, oldest first, as an export is checked with.")] = False,
+    fresh: Annotated[bool, typer.Option("--now", help="Have the log signed first, as it is every minute.")] = False,
 ) -> None:
     """Print the newest checkpoint: keep it where the owner of the store cannot change it."""
+    if fresh:
+        call(config, lambda client: client.post("audit/checkpoint"))
     with _in_one_sentence():
         log = _log(config, store)
         sys.stdout.write("\n".join(log.notes()) if every else _newest(log).note)

@@ -11,6 +11,7 @@ from countersign.model.permit import Denial, Permit, PermitError
 from countersign.model.review import Decision, DecisionKind, Review, ReviewState
 from countersign.model.session import Session
 from countersign.model.target import Target
+from countersign.model.trouble import Trouble
 from countersign.model.verdict import Action, ReviewTerms, Verdict
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "Statement",
     "Subjects",
     "Target",
+    "Trouble",
     "Verdict",
 ]

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from countersign.model.trouble import Trouble
+
 
 class PermitError(Exception):
     """A permit was forged, spent twice, or shown for another command or session."""
@@ -42,7 +44,7 @@ class Permit:
 class Denial:
     """The gate's no, as a value: what the client is told, in its protocol's own error.
 
-    ``cancelled`` marks a hold that the client itself took back.
+    ``cancelled`` marks a hold that the client itself took back, ``trouble`` a command that nobody judged, for it could not be recorded.
     """
 
     command_id: str
@@ -51,3 +53,4 @@ class Denial:
     hint: str = ""
     review_id: str = ""
     cancelled: bool = False
+    trouble: Trouble | None = None

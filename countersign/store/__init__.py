@@ -6,7 +6,7 @@ are one transaction, so that neither is ever there without the other.
 
 from countersign.store.audit import ExportFile, LogFile, StoredAuditLog, StoredCheckpoints
 from countersign.store.cursors import StoredCursors, WitnessCursors
-from countersign.store.database import Database, StoreError
+from countersign.store.database import Database, LogMisfit, StoreError
 from countersign.store.indexing import Indexing
 from countersign.store.keys import StoredKeys
 from countersign.store.log_index import LogIndex
@@ -20,6 +20,7 @@ __all__ = [
     "Indexing",
     "LogFile",
     "LogIndex",
+    "LogMisfit",
     "StoreError",
     "StoredAuditLog",
     "StoredCheckpoints",

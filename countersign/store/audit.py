@@ -17,9 +17,9 @@ from countersign.audit.merkle import leaf_hash
 from countersign.audit.search import Query
 from countersign.audit.verify import RETENTION
 from countersign.model import AuditEvent, AuditRecord, Identity
-from countersign.model.clock import Clock, to_text
+from countersign.model.clock import Clock, from_text, to_text
 from countersign.store import schema
-from countersign.store.database import Database, StoreError, Transaction
+from countersign.store.database import Database, LogMisfit, StoreError, Transaction
 from countersign.store.log_index import LogIndex
 from countersign.store.log_search import search
 
@@ -39,10 +39,12 @@ class StoredAuditLog:
 
     async def append(self, event: AuditEvent) -> None:
         """Return once the record is committed. Raises ``AuditUnavailable``."""
+        self._database.refuse_untrusted(event.kind)
         await self._database.write(_encoded(event))
 
     def hand_over(self, event: AuditEvent) -> None:
         """Give the record to the writer. Raises ``AuditUnavailable``."""
+        self._database.refuse_untrusted(event.kind)
         self._database.hand_over(_encoded(event))
 
     def batches(self, *, after: int = 0) -> Iterator[Batch]:
@@ -107,7 +109,7 @@ class StoredCheckpoints:
     async def make(self) -> Checkpoint | None:
         """Sign the tree as it is; None where nothing was appended since the last one.
 
-        Raises ``AuditUnavailable``, also where the log does not fit what was signed before: no log may sign two histories.
+        Raises ``AuditUnavailable``, and ``LogMisfit`` where the log does not fit what was signed before: no log may sign two histories.
         """
 
         def job(transaction: Transaction) -> Checkpoint | None:
@@ -131,13 +133,31 @@ class StoredCheckpoints:
         try:
             Checkpoint.open(last.note, self._key.verifier)
         except NoteError as error:
-            raise StoreError(
+            raise LogMisfit(
                 f"the log's last checkpoint was not made with the key at hand ({self._key.verifier}): {error}"
             ) from error
         if last.size > size:
-            raise StoreError(f"the log holds {size} records, but {last.size} were signed: it was cut off")
+            raise LogMisfit(f"the log holds {size} records, but {last.size} were signed: it was cut off")
         if _root_at(connection, last.size) != last.root:
-            raise StoreError(f"the log does not fit its checkpoint over {last.size} records: it was changed")
+            raise LogMisfit(f"the log does not fit its checkpoint over {last.size} records: it was changed")
+
+    @staticmethod
+    async def any(database: Database) -> bool:
+        """Whether the log was ever signed. Raises ``StoreError``."""
+        return await database.read(_last_checkpoint) is not None
+
+    @staticmethod
+    async def extent(database: Database) -> tuple[int, int, datetime | None]:
+        """How many records there are, how many are signed, and since when. Raises ``StoreError``."""
+
+        def query(connection: Connection) -> tuple[int, int, datetime | None]:
+            batches, signed = schema.audit_batches.c, schema.audit_checkpoints.c
+            last = connection.execute(select(batches.first_seq, batches.count).order_by(batches.first_seq.desc()).limit(1)).first()
+            kept = connection.execute(select(signed.size, signed.made_at).order_by(signed.size.desc()).limit(1)).first()
+            size = last.first_seq + last.count - 1 if last else 0
+            return (size, kept.size, from_text(kept.made_at)) if kept else (size, 0, None)
+
+        return await database.read(query)
 
     async def latest(self) -> Checkpoint | None:
         """The newest one."""

@@ -8,12 +8,14 @@ their work is on disk (``synchronous=FULL``); work that nobody waits for may gat
 
 import asyncio
 import contextlib
+import errno
 import os
 import secrets
 import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from countersign._core import Intake, Run
 from countersign.audit import AuditUnavailable, Encoded, encode
-from countersign.model import AuditEvent
+from countersign.model import AuditEvent, Trouble
 from countersign.model.clock import Clock, to_text
 from countersign.store import schema
 
@@ -40,10 +42,38 @@ RETRY_S = 0.2
 IDLE_S = 60.0
 RECORDS_A_ROW = 512
 """Also bounds how much has to be read for one record."""
+LOCKED_MS, GIVEN_UP_MS = 50, 5000
+"""How long another process may keep the store locked before no more is taken (I1), and before those who wait are told so."""
+AFTERWARDS = frozenset(
+    {
+        "audit.accessed",
+        "audit.distrusted",
+        "authentication.failed",
+        "authentication.failures",
+        "command.finished",
+        "console.signed_in",
+        "gateway.stopped",
+        "key.revoked",
+        "review.cancelled",
+        "review.denied",
+        "review.executed",
+        "review.expired",
+        "review.failed",
+        "session.closed",
+    }
+)
+"""What is recorded even in a log that is not trusted any more: it lets nothing through."""
 
 
 class StoreError(AuditUnavailable):
     """The store failed: nothing of the job is kept."""
+
+
+class LogMisfit(StoreError):
+    """The log is proved to be another than the one that was signed. Trying again does not help."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, Trouble.DISTRUSTED)
 
 
 class LogEnd:
@@ -72,12 +102,15 @@ class LogEnd:
 class Transaction:
     """What a job works with: a connection inside the writer's transaction, and the log's end."""
 
-    def __init__(self, connection: Connection, clock: Clock) -> None:
+    def __init__(self, connection: Connection, clock: Clock, refuse: Callable[[str], None]) -> None:
+        self._refuse = refuse
         self.connection = connection
         self.log = LogEnd(connection.connection.driver_connection, clock)  # type: ignore[arg-type]  # the driver is sqlite3
 
     def append(self, events: Sequence[AuditEvent]) -> None:
-        """Append events to the log, in order."""
+        """Append events to the log, in order. Raises ``LogMisfit`` where the log is not trusted."""
+        for one in events:
+            self._refuse(one.kind)
         self.log.append([encode(event) for event in events])
 
 
@@ -94,8 +127,10 @@ Result = tuple[asyncio.Future[Any], Any, BaseException | None]
 class Database:
     """An open store. Make it with ``open``; ``close`` waits for everything handed over."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, path: Path, clock: Clock) -> None:
         self._engine = engine
+        self._path = path
+        self._file = _identity_of(path)
         self._clock = clock
         self.intake = Intake(BACKLOG // 2)
         """Where everything waits in order. Whoever has records ready encoded puts them there; the rest takes a turn for what is in the
@@ -104,7 +139,9 @@ class Database:
         self._kept: list[Waiting] = []
         self._urgent = threading.Event()
         self._closing = threading.Event()
-        self._failure = ""
+        self._failure: StoreError | None = None
+        self._misfit: LogMisfit | None = None
+        event.listen(engine, "begin", self._on_begin)
         self._raw: PoolProxiedConnection | None = None
         """The writer thread's own connection."""
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -118,13 +155,29 @@ class Database:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            engine = create_engine(f"sqlite:///{path}")
+            engine = create_engine(f"sqlite:///{path}", creator=partial(_connect, path))
             event.listen(engine, "connect", _on_connect)
-            event.listen(engine, "begin", _on_begin)
             _prepare(engine)
-        except (OSError, SQLAlchemyError) as error:
-            raise StoreError(f"the store {path} cannot be opened: {_cause(error)}") from error
-        return cls(engine, clock)
+            return cls(engine, path, clock)
+        except (OSError, sqlite3.Error, SQLAlchemyError) as error:
+            raise StoreError(f"the store {path} cannot be opened: {_cause(error)}", _trouble(error)) from error
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why no records are taken; None where they are."""
+        failure = self._misfit or self._failure
+        return None if failure is None else failure.trouble
+
+    def distrust(self, misfit: LogMisfit) -> None:
+        """Take nothing more that would let anything happen, until the gateway is started again. Whatever the log says of what has
+        happened already is still written (``AFTERWARDS``)."""
+        self._misfit = misfit
+        self.intake.set_accepts(False)
+
+    def refuse_untrusted(self, kind: str) -> None:
+        """Raises ``LogMisfit`` where the log is not trusted and a record of this kind would let something happen."""
+        if self._misfit is not None and kind not in AFTERWARDS:
+            raise LogMisfit(str(self._misfit))
 
     def hand_over(self, work: Work) -> None:
         """Give work to the writer without waiting. Raises ``StoreError`` where the last batch failed or much waits.
@@ -134,7 +187,7 @@ class Database:
         if self._failure:
             # Let one job through so that the store can prove itself well again, and refuse this one.
             self._put((lambda _: None, None))
-            raise StoreError(f"the store does not take writes: {self._failure}")
+            raise StoreError(str(self._failure), self._failure.trouble)
         if len(self.intake) > BACKLOG:
             raise StoreError("the store is too far behind")
         self._put((work, None))
@@ -214,21 +267,47 @@ class Database:
             only_records = all(isinstance(work, (Encoded, Run)) for work, _ in batch)
             results = self._commit_records(batch) if only_records else self._commit_jobs(batch)
         except Exception as error:  # whatever broke the commit broke all the work of the batch
-            self._failure = _cause(error)
-            self.intake.set_accepts(False)
-            failure = StoreError(f"the store does not take writes: {self._failure}")
-            _tell([(future, None, failure) for _, future in batch if future is not None])
+            self._refuse_more(f"the store does not take writes: {_cause(error)}", _trouble(error))
+            _tell([(future, None, _anew(self._failure)) for _, future in batch if future is not None])
             return False
         if self._failure:
-            self._failure = ""
-            self.intake.set_accepts(True)
+            self._failure = None
+            log.info("store_writes_again")
+            self.intake.set_accepts(self._misfit is None)
         _tell(results)
         return True
+
+    def _refuse_more(self, text: str, trouble: Trouble) -> None:
+        if self._failure is None or str(self._failure) != text:
+            log.error("store_failed", cause=text)
+        self._failure = StoreError(text, trouble)
+        self.intake.set_accepts(False)
+
+    def _begin(self, execute: Callable[[str], object]) -> None:
+        """Lock the store for writing. While another process has it, nothing more is taken: what is taken has to be written at once (I1).
+        A file that was taken away is not written to: nobody would ever read it."""
+        if _identity_of(self._path) != self._file:
+            raise OSError("its file was removed, or another was put in its place")
+        execute(f"PRAGMA busy_timeout={LOCKED_MS}")
+        try:
+            execute("BEGIN IMMEDIATE")
+        except (sqlite3.Error, SQLAlchemyError) as error:
+            if _code(error) != sqlite3.SQLITE_BUSY:
+                raise
+            self._refuse_more("the store does not take writes: another process has locked it", Trouble.UNAVAILABLE)
+            execute(f"PRAGMA busy_timeout={GIVEN_UP_MS}")
+            execute("BEGIN IMMEDIATE")
+
+    def _on_begin(self, connection: Connection) -> None:
+        if threading.current_thread() is self._thread:
+            self._begin(connection.exec_driver_sql)
+        else:
+            connection.exec_driver_sql("BEGIN DEFERRED")
 
     def _commit_jobs(self, batch: list[Waiting]) -> list[Result]:
         results: list[Result] = []
         with self._engine.begin() as connection:
-            transaction = Transaction(connection, self._clock)
+            transaction = Transaction(connection, self._clock, self.refuse_untrusted)
             _do(transaction.log, transaction, batch, results)
         return results
 
@@ -237,7 +316,7 @@ class Database:
         if self._raw is None:
             self._raw = self._engine.raw_connection()
         raw: sqlite3.Connection = self._raw.driver_connection  # type: ignore[assignment]
-        raw.execute("BEGIN IMMEDIATE")
+        self._begin(raw.execute)
         try:
             results = list[Result]()
             _do(LogEnd(raw, self._clock), None, batch, results)
@@ -252,7 +331,7 @@ class Database:
         """Records that nobody waits for are of commands that run already: try again rather than lose them."""
         kept = [waiting for waiting in batch if waiting[1] is None and isinstance(waiting[0], (Encoded, Run))]
         if closing:
-            log.error("audit_records_lost", records=len(kept), cause=self._failure)
+            log.error("audit_records_lost", records=len(kept), cause=str(self._failure))
         elif kept:
             self._kept = kept
             self._closing.wait(RETRY_S)
@@ -287,6 +366,8 @@ def _attempt(transaction: Transaction, job: Job) -> tuple[Any, BaseException | N
     except (SQLAlchemyError, sqlite3.Error) as error:
         transaction.log.head = head
         savepoint.rollback()
+        if _trouble(error) is Trouble.FULL:
+            raise  # what came before it in the transaction is lost too
         return None, StoreError(f"the store refused a change: {_cause(error)}")
     except Exception as error:  # the job's own error goes back to whoever handed it over
         transaction.log.head = head
@@ -315,6 +396,16 @@ def _resolve(results: list[Result]) -> None:
             future.set_exception(problem)
 
 
+def _connect(path: Path) -> sqlite3.Connection:
+    """The file has to be there: one that was taken away is not made anew."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, check_same_thread=False)
+
+
+def _identity_of(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
 def _on_connect(connection: Any, _record: object) -> None:
     # The driver's own transaction handling is switched off: it would not begin before a SELECT, nor keep savepoints.
     connection.isolation_level = None
@@ -324,13 +415,9 @@ def _on_connect(connection: Any, _record: object) -> None:
     cursor.close()
 
 
-def _on_begin(connection: Connection) -> None:
-    mode = "IMMEDIATE" if threading.current_thread().name == "store-writer" else "DEFERRED"
-    connection.exec_driver_sql(f"BEGIN {mode}")
-
-
 def _prepare(engine: Engine) -> None:
     with engine.begin() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
         version = connection.execute(text("PRAGMA user_version")).scalar_one()
         if version not in (0, schema.SCHEMA_VERSION):
             raise OSError(
@@ -347,3 +434,21 @@ def _prepare(engine: Engine) -> None:
 def _cause(error: BaseException) -> str:
     original = getattr(error, "orig", None)
     return str(original or error)
+
+
+def _code(error: BaseException) -> int:
+    """SQLite's primary result code; 0 where the error is none of SQLite's."""
+    original = getattr(error, "orig", None) or error
+    return getattr(original, "sqlite_errorcode", 0) & 0xFF
+
+
+def _trouble(error: BaseException) -> Trouble:
+    if isinstance(error, AuditUnavailable):
+        return error.trouble
+    is_full = _code(error) == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) in (errno.ENOSPC, errno.EDQUOT)
+    return Trouble.FULL if is_full else Trouble.UNAVAILABLE
+
+
+def _anew(failure: StoreError | None) -> StoreError:
+    """One for each who is told: a traceback belongs to one of them."""
+    return StoreError(str(failure), Trouble.UNAVAILABLE if failure is None else failure.trouble)

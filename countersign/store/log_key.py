@@ -9,11 +9,17 @@ from countersign.audit import LogKey, NoteError
 from countersign.store.database import StoreError
 
 
-def load_log_key(path: Path) -> LogKey:
-    """The key in the file; a new one where there is no file yet, under a name that no other log has. Raises ``StoreError``."""
+def load_log_key(path: Path, *, may_make: bool = False) -> LogKey:
+    """The key in the file; where there is none, and the log was never signed, a new one under a name that no other log has. Raises
+    ``StoreError``."""
     try:
         with contextlib.suppress(FileNotFoundError):
             return LogKey.parse(path.read_text(encoding="utf-8"))
+        if not may_make:
+            raise StoreError(
+                f"the log was signed with a key that is not in {path}: put its file back. Without it this log cannot go on: keep the "
+                "store as it is and begin another, as docs/audit-log.md says"
+            )
         key = LogKey.generate(f"countersign/{secrets.token_hex(8)}")
         _write_new(path, key.text() + "\n")
     except (OSError, UnicodeDecodeError) as error:

@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from countersign.audit import LogKey
+
 
 @pytest.fixture
 def stopped(make_gateway):
@@ -90,7 +92,7 @@ def test_i8_a_gateway_does_not_go_on_with_a_log_that_does_not_fit_what_it_signed
 
 
 def test_i8_a_gateway_does_not_sign_with_another_key_than_before(stopped):
-    (stopped.folder / "audit.key").unlink()
+    (stopped.folder / "audit.key").write_text(LogKey.generate("another").text() + "\n")
     failed = stopped.cli("serve", ok=False)
     assert failed.returncode == 1
     assert "was not made with the key at hand" in failed.stderr

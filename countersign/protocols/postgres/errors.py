@@ -1,5 +1,7 @@
 """SQLSTATEs that the gateway answers with (manual, appendix "PostgreSQL Error Codes")."""
 
+from countersign.model import Trouble
+
 INSUFFICIENT_PRIVILEGE = "42501"
 QUERY_CANCELED = "57014"
 PROTOCOL_VIOLATION = "08P01"
@@ -11,7 +13,14 @@ ADMIN_SHUTDOWN = "57P01"
 CANNOT_CONNECT_NOW = "57P03"
 OUT_OF_MEMORY = "53200"
 TOO_MANY_CONNECTIONS = "53300"
+DISK_FULL = "53100"
+IO_ERROR = "58030"
 INTERNAL_ERROR = "XX000"
+
+
+def state_of(trouble: Trouble) -> str:
+    """The SQLSTATE of what cannot be recorded."""
+    return DISK_FULL if trouble is Trouble.FULL else IO_ERROR
 
 
 class TargetRefused(Exception):

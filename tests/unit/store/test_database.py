@@ -176,13 +176,14 @@ def test_closing_writes_what_is_waiting(tmp_path):
     again.close()
 
 
-async def test_too_much_waiting_is_refused(database, audit, tmp_path):
-    other = block(tmp_path / "store.db")
+async def test_too_much_waiting_is_refused(database, audit):
+    go_on, begun = threading.Event(), threading.Event()  # the writer is at work on something long
+    database.hand_over(lambda _: begun.set() or go_on.wait(20))
+    assert begun.wait(20)
     with pytest.raises(StoreError, match="too far behind"):
         for number in range(50_000):
             audit.hand_over(event(number))
-    other.execute("COMMIT")
-    other.close()
+    go_on.set()
     await audit.append(event(-1))
 
 

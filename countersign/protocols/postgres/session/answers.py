@@ -453,6 +453,8 @@ class Answers:
 
 def denial_response(denial: Denial, code: str = "") -> bytes:
     """The gate's no in the protocol's own form. ``code``: the SQLSTATE where it is another than that of a denial."""
+    if denial.trouble is not None:
+        code = code or errors.state_of(denial.trouble)
     code = code or (errors.QUERY_CANCELED if denial.cancelled else errors.INSUFFICIENT_PRIVILEGE)
     return messages.error_response(code, denial.message, detail=denial.detail, hint=denial.hint)
 

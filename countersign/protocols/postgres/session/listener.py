@@ -153,7 +153,11 @@ class PostgresListener:
             trouble = self._services.new_id("err")
             log.error("session_refused", id=trouble, cause=str(error))
             _turn_away(wire, errors.CANNOT_CONNECT_NOW, f"Countersign cannot take sessions now: {error} ({trouble})", "")
-        except (AuditUnavailable, RecordingFailed) as error:
+        except AuditUnavailable as error:
+            log.error("session_refused", target=self._settings.target.name, cause=str(error))
+            why = error.trouble
+            _turn_away(wire, errors.state_of(why), f"Countersign cannot take sessions now: {why.public}", why.advice)
+        except RecordingFailed as error:
             trouble = self._services.new_id("err")
             log.error("session_refused", id=trouble, cause=str(error))
             _turn_away(wire, errors.CANNOT_CONNECT_NOW, f"Countersign cannot take sessions now ({trouble})", "")
