@@ -17,7 +17,7 @@ SIZE = re.compile(r"([1-9][0-9]{0,5})(KiB|MiB|GiB)")
 UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 SYSLOG_TLS_PORT = 6514
 """RFC 5425, section 4.1."""
-SYSLOG_LIMITS = (1024, 2**20)
+MESSAGE_LIMITS = (1024, 2**20)
 MESSAGE_LIMIT = 8192
 """What RFC 5425, section 4.3.1, asks every receiver to take."""
 BATCH, BATCH_LIMIT = 1000, 10_000
@@ -56,12 +56,14 @@ class SyslogPlace:
 
 @dataclass(frozen=True, slots=True)
 class WebhookPlace:
-    """A URL that is sent POST requests; what stands behind its host may be a secret. ``secret`` signs, ``authorization`` is a header."""
+    """A URL that is sent POST requests; what stands behind its host may be a secret. ``secret`` signs, ``authorization`` is a header.
+    ``message_limit`` is in bytes, for each record; 0: there is none."""
 
     url: str = field(repr=False)
     secret: Secret | None = None
     authorization: Secret | None = None
     ca_file: Path | None = None
+    message_limit: int = 0
 
 
 Place = FilePlace | SyslogPlace | WebhookPlace | ObjectStorage
@@ -211,7 +213,8 @@ def _webhook(item: Section, url: str, directory: Path, warnings: list[str]) -> W
     secret = take_secret(item, "secret", directory, warnings)
     authorization = take_secret(item, "authorization", directory, warnings)
     ca_file = take_file(item, "ca_file", directory)
-    return WebhookPlace(url, secret, authorization, ca_file) if usable else None
+    limit = _number(item, "message_limit", 0, MESSAGE_LIMITS) if "message_limit" in item.mapping else 0
+    return WebhookPlace(url, secret, authorization, ca_file, limit) if usable else None
 
 
 def _syslog(item: Section, url: str, directory: Path) -> SyslogPlace | None:
@@ -227,7 +230,7 @@ def _syslog(item: Section, url: str, directory: Path) -> SyslogPlace | None:
             item.complain(key, f"{key!r} needs TLS", "to: syslog+tls://HOST:PORT")
     if ("cert_file" in item.mapping) != ("key_file" in item.mapping):
         item.complain("cert_file", "'cert_file' and 'key_file' go together")
-    limit = _number(item, "message_limit", MESSAGE_LIMIT, SYSLOG_LIMITS)
+    limit = _number(item, "message_limit", MESSAGE_LIMIT, MESSAGE_LIMITS)
     return SyslogPlace(host, port, tls, message_limit=limit, **files) if host and port else None
 
 

@@ -40,7 +40,7 @@ audit:
     - {name: disk, to: 'file://log.csv', format: csv, rotate: {size: 64MiB, keep: 3}}
     - {name: siem, to: 'syslog+tls://siem.example', ca_file: ca.pem, cert_file: gw.pem, key_file: gw.key, message_limit: 2048, format: ocsf}
     - {name: local, to: 'syslog+tcp://127.0.0.1:601', from: now, batch: 10}
-    - {name: hook, to: 'https://siem.example/in?x=1', secret: env:HOOK_SECRET, only: {kinds: [command, review.*], effects: [write, ddl]}}
+    - {name: hook, to: 'https://siem.example/in?x=1', secret: env:HOOK_SECRET, message_limit: 65536, only: {kinds: [command, review.*], effects: [write, ddl]}}
     - {name: lake, to: s3://bucket/logs, region: eu-central-1}
   witnesses:
     - {name: vault, to: s3://bucket/checkpoints}
@@ -53,7 +53,9 @@ audit:
         ExportSettings("disk", FilePlace(tmp_path / "log.csv", 64 * 2**20, 3), "csv"),
         ExportSettings("siem", syslog, "ocsf"),
         ExportSettings("local", SyslogPlace("127.0.0.1", 601, False), from_now=True, batch=10),
-        ExportSettings("hook", WebhookPlace("https://siem.example/in?x=1", Secret("env", "HOOK_SECRET")), only=only),
+        ExportSettings(
+            "hook", WebhookPlace("https://siem.example/in?x=1", Secret("env", "HOOK_SECRET"), message_limit=65536), only=only
+        ),
         ExportSettings("lake", ObjectStorage("bucket", "logs", region="eu-central-1")),
     )
     assert found.witnesses == (

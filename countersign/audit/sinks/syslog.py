@@ -12,14 +12,11 @@ import select
 import socket
 import ssl
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-import orjson
-
-from countersign.audit.export import Line
-from countersign.audit.records import VERSION
+from countersign.audit.export import Form, Line
 from countersign.audit.sinks.contract import Parcel, SinkError
+from countersign.audit.sinks.limits import within
 from countersign.audit_settings import SyslogPlace
 from countersign.model import AuditRecord
 
@@ -34,7 +31,8 @@ SD_ID = "countersign@32473"
 """The number is that of examples (RFC 5612); the project has none of its own."""
 SD_PARAMS = ("session_id", "command_id", "review_id", "identity", "on_behalf_of", "target", "verdict", "rule")
 PARAM_LIMIT = 128
-SHORT_TEXT = 256
+ROOM = 300
+"""What is left for a message's text at least; where values of many bytes take it, they are left out of the structured data."""
 NOT_PRINTABLE = re.compile(r"[^\x21-\x7e]")
 
 
@@ -60,7 +58,7 @@ class SyslogSink:
 
     def _frames(self, parcel: Parcel) -> Iterator[bytes]:
         for line in parcel.lines:
-            told = message(line, self._host_name, self._settings.message_limit)
+            told = message(line, parcel.form, self._host_name, self._settings.message_limit)
             yield b"%d %b" % (len(told), told)
 
     def _send(self, parcel: Parcel) -> None:
@@ -116,15 +114,18 @@ def _tcp_state(connection: socket.socket) -> tuple[int, int]:
     return info[0], int.from_bytes(info[24:28], sys.byteorder)
 
 
-def message(line: Line, host_name: str, limit_bytes: int) -> bytes:
+def message(line: Line, form: Form, host_name: str, limit_bytes: int) -> bytes:
     """One SYSLOG-MSG (RFC 5424, section 6), no longer than the limit."""
     record = line.record
     if record is None:
         return _head(INFORMATIONAL, "-", host_name, "removed") + f'[{SD_ID} seq="{line.seq}"] '.encode() + line.data
     severity = WARNING if record.body.get("verdict") == "deny" else INFORMATIONAL
-    head = _head(severity, record.time, host_name, record.kind) + structured_data(record).encode() + b" "
-    room = limit_bytes - len(head)
-    return head + (line.data if len(line.data) <= room else shortened(record, len(line.data), room))
+    head = _head(severity, record.time, host_name, record.kind)
+    for names in (SD_PARAMS, ()):
+        told = head + structured_data(record, names).encode() + b" "
+        if (room := limit_bytes - len(told)) >= ROOM:
+            break
+    return told + within(line, form, room)
 
 
 def _head(severity: int, time: str, host_name: str, kind: str) -> bytes:
@@ -136,10 +137,10 @@ def header_word(text: str, limit: int) -> str:
     return NOT_PRINTABLE.sub("_", text)[:limit] or "-"
 
 
-def structured_data(record: AuditRecord) -> str:
+def structured_data(record: AuditRecord, names: tuple[str, ...] = SD_PARAMS) -> str:
     """The element with the record's number, hash and what is most asked, as far as the record says it."""
     found = {"seq": str(record.seq), "hash": record.hash}
-    found |= {key: value for key in SD_PARAMS if isinstance(value := record.body.get(key), str) and value}
+    found |= {key: value for key in names if isinstance(value := record.body.get(key), str) and value}
     params = [f'{key}="{param_value(value)}"' for key, value in found.items()]
     return f"[{' '.join([SD_ID, *params])}]"
 
@@ -149,30 +150,3 @@ def param_value(text: str) -> str:
     cut = text if len(text) <= PARAM_LIMIT else text[: PARAM_LIMIT - 1] + "…"
     shown = "".join(char if char.isprintable() else "?" for char in cut)
     return shown.replace("\\", "\\\\").replace('"', '\\"').replace("]", "\\]")
-
-
-def shortened(record: AuditRecord, whole_bytes: int, room_bytes: int) -> bytes:
-    """The record as JSON that fits: ``cut`` says how long it was and what its hash in the log is; the text of a command is kept as far as
-    there is room, long values and lists are left out."""
-    body: Mapping[str, Any] = record.body
-    command = body.get("command")
-    kept = {key: value for key, value in body.items() if _is_short(value)}
-    told: dict[str, Any] = {"body": kept, "kind": record.kind, "seq": record.seq, "time": record.time, "v": VERSION}
-    told["cut"] = {"bytes": whole_bytes, "hash": record.hash}
-    text = str(command.get("text", "")) if isinstance(command, dict) else ""
-    effects = command.get("effects", []) if isinstance(command, dict) else []
-    while True:
-        shown = told if not text else {**told, "body": {**kept, "command": {"effects": effects, "text": text}}}
-        encoded = orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)
-        if len(encoded) <= room_bytes:
-            return encoded
-        if text:
-            text = text[: min(len(text) // 2, room_bytes)]
-        elif kept:
-            kept.popitem()
-        else:
-            return orjson.dumps({"cut": told["cut"], "kind": record.kind[:SHORT_TEXT], "seq": record.seq})
-
-
-def _is_short(value: object) -> bool:
-    return isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= SHORT_TEXT)

@@ -17,6 +17,7 @@ import httpx
 
 from countersign.audit.export import OCSF
 from countersign.audit.sinks.contract import Parcel, SinkError
+from countersign.audit.sinks.limits import within
 from countersign.audit_settings import WebhookPlace
 from countersign.model.clock import Clock
 
@@ -39,7 +40,7 @@ class WebhookSink:
 
     async def take(self, parcel: Parcel) -> None:
         """See ``Sink``."""
-        body = b"[" + b",".join(line.data for line in parcel.lines) + b"]" if parcel.form is OCSF else parcel.body
+        body = self._body(parcel)
         content_type = "application/json" if parcel.form is OCSF else parcel.form.content_type
         try:
             headers = {"content-type": content_type, **self._proofs(f"{parcel.source}/{parcel.name}", body)}
@@ -51,6 +52,11 @@ class WebhookSink:
             raise SinkError(f"{self.place}: a secret or file that the settings name cannot be read or used") from error
         if not answer.is_success:
             raise self._refusal(answer)
+
+    def _body(self, parcel: Parcel) -> bytes:
+        limit = self._settings.message_limit
+        lines = [within(line, parcel.form, limit) if limit else line.data for line in parcel.lines]
+        return b"[" + b",".join(lines) + b"]" if parcel.form is OCSF else parcel.form.whole(lines)
 
     async def _trusted(self) -> ssl.SSLContext:
         if self._context is None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from countersign.audit import encode, entry
-from countersign.audit.export import Line
+from countersign.audit.export import JSONL, Line
 from countersign.audit.sinks.syslog import header_word, message, param_value
 from countersign.model import AuditEvent
 
@@ -37,7 +37,7 @@ def read(told):
 
 @given(kind=texts, identity=texts, rule=texts, text=texts, host=texts)
 def test_every_message_is_one_by_the_grammar_and_holds_the_record(kind, identity, rule, text, host):
-    told = message(line(7, kind, identity=identity, rule=rule, command={"text": text}), header_word(host, 255), 8192)
+    told = message(line(7, kind, identity=identity, rule=rule, command={"text": text}), JSONL, header_word(host, 255), 8192)
     found, params = read(told)
     assert params["seq"] == "7" and len(params["hash"]) == 64
     assert orjson.loads(found["msg"])["body"]["command"]["text"] == text
@@ -47,7 +47,7 @@ def test_every_message_is_one_by_the_grammar_and_holds_the_record(kind, identity
 
 @pytest.mark.parametrize(("verdict", "severity"), [("deny", 4), ("allow", 6), ("review", 6)])
 def test_a_denial_is_a_warning_of_the_log_audit(verdict, severity):
-    found, _ = read(message(line(verdict=verdict), "gw", 8192))
+    found, _ = read(message(line(verdict=verdict), JSONL, "gw", 8192))
     assert found["pri"] == str(13 * 8 + severity)
     assert (found["host"], found["app"], found["id"], found["time"]) == ("gw", "countersign", "command", TIME)
 
@@ -61,7 +61,7 @@ def test_a_value_cannot_end_its_parameter():
 @given(text=st.text(max_size=5000), limit=st.integers(1024, 9000), more=st.dictionaries(st.text(max_size=9), texts, max_size=60))
 def test_a_long_record_is_cut_with_a_mark_and_stays_json_within_the_limit(text, limit, more):
     made = line(3, **(more | {"command": {"text": text, "effects": ["write"]}, "identity": "crew", "rule": "r" * 1000}))
-    told = message(made, "gw", limit)
+    told = message(made, JSONL, "gw", limit)
     assert len(told) <= limit
     found, params = read(told)
     body = orjson.loads(found["msg"])
@@ -70,3 +70,10 @@ def test_a_long_record_is_cut_with_a_mark_and_stays_json_within_the_limit(text, 
         assert text.startswith(body.get("body", {}).get("command", {}).get("text", ""))
     else:
         assert body["body"]["command"]["text"] == text
+
+
+def test_long_values_of_many_bytes_leave_room_for_the_message():
+    values = dict.fromkeys(("identity", "on_behalf_of", "target", "verdict", "rule"), "\U0001d400" * 200)
+    told = message(line(9, **values, text="x" * 2000), JSONL, "h" * 255, 1024)
+    found, params = read(told)
+    assert len(told) <= 1024 and params.keys() == {"seq", "hash"} and orjson.loads(found["msg"])["seq"] == 9

@@ -8,10 +8,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from countersign.audit.export import JSONL, OCSF, Line
+from countersign.audit import Batch, encode, entry
+from countersign.audit.export import JSONL, OCSF, Line, LineWriter
 from countersign.audit.sinks import Parcel, SinkError, WebhookSink
 from countersign.audit.sinks.webhook import retry_after_s, signing_key
 from countersign.audit_settings import WebhookPlace
+from countersign.model import AuditEvent
 from countersign.settings import Secret
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -86,6 +88,23 @@ async def test_ocsf_events_are_one_array(receiver, sink):
     await sink.take(parcel(OCSF))
     _, headers, body = receiver.requests[0]
     assert headers["content-type"] == "application/json" and json.loads(body) == [{"seq": 1}, {"seq": 2}]
+
+
+@pytest.mark.parametrize("form", [JSONL, OCSF])
+async def test_no_client_can_make_a_record_that_is_too_long_for_the_receiver(receiver, form):
+    body = {"identity": "crew", "verdict": "deny", "rule": "r", "command": {"text": "SELECT 'ü\n'" * 50_000, "effects": ["read"]}}
+    entries = [entry(encode(AuditEvent("command", body)), seq=seq, time="2026-11-24T09:00:00.500000Z") for seq in (1, 2)]
+    lines = list(LineWriter(form).lines(Batch(1, 2, None, None, b"", b"\n".join(entries))))
+    sink = WebhookSink(WebhookPlace(receiver.url, message_limit=4096), lambda: NOW)
+    await sink.take(Parcel("siem", "1-2", 1, 2, form, lines))
+    _, _, sent = receiver.requests[0]
+    assert len(sent) < 2 * 4096 + 3
+    told = json.loads(sent) if form is OCSF else [json.loads(line) for line in sent.splitlines()]
+    for one, line in zip(told, lines, strict=True):
+        text = one["query_info"]["query_string"] if form is OCSF else one["body"]["command"]["text"]
+        cut = one["unmapped"]["cut"] if form is OCSF else one["cut"]
+        assert body["command"]["text"].startswith(text) and len(text) > 500
+        assert cut == {"bytes": len(line.data), "hash": line.record.hash}
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
