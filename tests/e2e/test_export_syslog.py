@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import threading
+from pathlib import Path
 
 import orjson
 import pytest
@@ -21,6 +22,7 @@ from countersign.model import AuditEvent
 
 TIME = "2026-11-24T09:00:00.500000Z"
 RSYSLOG = shutil.which("rsyslogd") or shutil.which("rsyslogd", path="/usr/sbin")
+HAS_TLS = any(Path("/usr/lib").glob("*/rsyslog/lmnsd_gtls.so"))
 
 
 def line(seq, **body):
@@ -174,7 +176,7 @@ class RealCollector:
         self.process.communicate(timeout=20)
 
 
-@pytest.mark.skipif(RSYSLOG is None, reason="rsyslog is not installed")
+@pytest.mark.skipif(RSYSLOG is None or not HAS_TLS, reason="rsyslog with its GnuTLS driver is not installed")
 async def test_a_real_collector_reads_every_part_of_a_message(tmp_path, authority, eventually):
     collector = RealCollector(tmp_path, authority)
     try:

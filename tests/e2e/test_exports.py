@@ -143,8 +143,9 @@ def load(gateway, stop):
         pass
 
 
+@pytest.mark.timeout(240)
 def test_every_record_reaches_every_sink_though_the_gateway_is_killed_again_and_again(
-    exporting, hook, collector, object_server, eventually, authority
+    exporting, hook, collector, object_server, eventually
 ):
     small = {"batch": 40}
     syslog = {"name": "siem", "to": collector.url, **small}
