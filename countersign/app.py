@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -18,10 +19,11 @@ from countersign.api.sign_in import ConsoleSignIn
 from countersign.audit import AuditUnavailable
 from countersign.audit.delivery import Delivery, Status, status_of
 from countersign.audit.feeds import CheckpointFeed, RecordFeed, export_name
+from countersign.audit.search import Query
 from countersign.audit.sinks import sink_for
 from countersign.config import Config
 from countersign.gate import Gate
-from countersign.identity import Keys
+from countersign.identity import Failures, Keys, administrator
 from countersign.model import AuditEvent, Trouble
 from countersign.protocols.postgres.masking import TargetMasks
 from countersign.protocols.postgres.session import Lanes, PostgresListener
@@ -72,6 +74,7 @@ class Parts:
         self.keys = Keys(StoredKeys(database), now, new_id)
         self.sessions = StoredSessions(database, now)
         self.sign_in = ConsoleSignIn(now)
+        self.failures = Failures(self.audit, time.monotonic)
         self.config = config
 
     async def sign(self) -> str:
@@ -153,6 +156,7 @@ class Parts:
             sessions=self.sessions,
             recordings=self.config.recordings_path,
             sign_in=self.sign_in,
+            failures=self.failures,
             online=online,
             targets=targets,
             deliveries=statuses or self.kept_statuses,
@@ -173,7 +177,11 @@ async def offline(config: Config) -> AsyncIterator[ApiServices]:
     """The services over the store of a gateway that is not running. Raises ``StoreError``."""
     database = Database.open(config.store_path, now)
     try:
-        yield Parts(config, database).api(online=False, listeners={})
+        parts = Parts(config, database)
+        yield parts.api(online=False, listeners={})
+        if config.audit.key_path.exists() and await StoredCheckpoints.any(database):  # what was done offline is signed at once
+            with contextlib.suppress(AuditUnavailable):
+                await StoredCheckpoints(database, now, load_log_key(config.audit.key_path)).make()
     finally:
         await asyncio.to_thread(database.close)
 
@@ -213,18 +221,36 @@ class Gateway:
         indexing.start()
         self._stack.push_async_callback(asyncio.to_thread, indexing.stop)
         has_checkpoints = await StoredCheckpoints.any(database)
-        event = AuditEvent("gateway.started", {"policy_digest": config.policy.digest, "config_digest": config.config_digest})
+        changed = await self._configuration(has_checkpoints)
         checkpoints = StoredCheckpoints(database, now, load_log_key(config.audit.key_path, may_make=not has_checkpoints))
         await checkpoints.make()  # fails where the log does not fit what was signed before, and then nothing is let through
-        await self.parts.audit.append(event)
+        for event in changed:
+            await self.parts.audit.append(event)
         self._deliveries = self.parts.deliveries(checkpoints)
         tasks = [asyncio.create_task(delivery.run()) for delivery in self._deliveries]
         self._stack.push_async_callback(self._deliver_the_rest, tasks)
         self._stack.push_async_callback(self._checkpoint, checkpoints)
         self._stack.push_async_callback(self.parts.audit.append, AuditEvent("gateway.stopped", {}))
+        self._stack.push_async_callback(self.parts.failures.flush, everything=True)
         for work in (self._expire(), self._checkpoint_each_minute(checkpoints)):
             self._stack.push_async_callback(_end, asyncio.create_task(work))
         await self._listen(database)
+
+    async def _configuration(self, has_started_before: bool) -> list[AuditEvent]:
+        """The records of this start: under which configuration, and what of it is another than at the last one."""
+        config, by = self.config, administrator(os.getuid(), "start")
+        after: dict[str, object] = {
+            "config_digest": config.config_digest,
+            "policy_digest": config.policy.digest,
+            "policies": [{"file": file, "digest": digest} for file, digest in config.policy.files],
+        }
+        who: dict[str, object] = {"by": by.name, "authentication": by.authentication}
+        started = AuditEvent("gateway.started", after | who)
+        last = await self.parts.audit.search(Query(kind="gateway.started"), 1)
+        before = {name: last[0].body.get(name) for name in after} if last else None
+        if before == after or (before is None and not has_started_before):
+            return [started]
+        return [started, AuditEvent("configuration.changed", {"before": before, "after": after} | who)]
 
     async def _listen(self, database: Database) -> None:
         hash_key = await database.secret("hash operator")
@@ -235,6 +261,7 @@ class Gateway:
         services = SessionServices(
             gate=gate,
             keys=self.parts.keys,
+            failures=self.parts.failures,
             audit=self.parts.audit,
             sessions=self.parts.sessions,
             recordings=self.config.recordings_path,
@@ -261,6 +288,7 @@ class Gateway:
         while True:
             await asyncio.sleep(EXPIRE_EVERY_S)
             try:
+                await self.parts.failures.flush()
                 await self.parts.reviews.expire_due()
                 said = ""
             except Exception as error:  # tried again at once; meanwhile an overdue review cannot be released

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Annotated, Any
 
+import structlog
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, Field
@@ -22,11 +23,14 @@ from countersign.api.shapes import (
     review_json,
     verification_json,
 )
-from countersign.audit import verify
+from countersign.audit import AuditUnavailable, verify
+from countersign.audit.access import Access, accessed
 from countersign.audit.search import Query as AuditSearch
-from countersign.model import DecisionKind, Review, ReviewState
+from countersign.model import AuditEvent, DecisionKind, Review, ReviewState
 from countersign.model.clock import to_text
 from countersign.recording import read_recording
+
+log = structlog.get_logger(__name__)
 
 PING_S = 15.0
 QUEUE = 1000
@@ -57,6 +61,13 @@ class ForgetBody(BaseModel):
     """Up to when records lose their bodies."""
 
     before: AwareDatetime
+
+
+class AccessBody(BaseModel):
+    """What is read from the files."""
+
+    how: Access
+    what: str = Field(default="", max_length=500)
 
 
 class Token(BaseModel):
@@ -122,10 +133,18 @@ async def sign_in(body: Token, request: Request, response: Response, services: W
     refuse_cross_site(request)
     exchanged = services.sign_in.exchange(body.token)
     if exchanged is None:
+        told = {"name": "", "target": "", "method": "console_link", "code": "wrong_secret", "reason": "used, expired or never made"}
+        await services.failures.record(_host(request), {**told, "client_address": _host(request)})
         raise HTTPException(401, "this link was used or has expired: countersign login prints another")
     cookie, identity = exchanged
+    who = {"by": identity.name, "authentication": identity.authentication, "client_address": _host(request)}
+    await services.audit.append(AuditEvent("console.signed_in", who))
     response.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", path="/", max_age=8 * 3600)
     return {"identity": identity_json(identity)}
+
+
+def _host(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 @router.delete("/api/v1/console-session")
@@ -143,6 +162,8 @@ async def console_link(services: Working, identity: Administrator) -> dict[str, 
         raise HTTPException(403, "links are made on the gateway's own machine only")
     if not services.online:
         raise HTTPException(409, "the gateway is not running")
+    body = {"by": identity.name, "authentication": identity.authentication}
+    await services.audit.append(AuditEvent("console.link_made", body))
     return {"url": services.sign_in.link(identity)}
 
 
@@ -166,9 +187,13 @@ async def reviews(services: Working, _: Someone, state: ReviewState | None = Non
 
 
 @router.get("/api/v1/reviews/{review_id}")
-async def review(review_id: str, services: Working, _: Someone) -> dict[str, Any]:
+async def review(review_id: str, services: Working, identity: Someone) -> dict[str, Any]:
     """One review in full, with what its identity did just before."""
     found = await services.reviews.get(review_id)
+    try:
+        await services.audit.append(accessed(identity, Access.REVIEW, {"review_id": found.id}))
+    except AuditUnavailable as error:  # reviewers must see what waits for them; nothing can be decided meanwhile
+        log.error("access_not_recorded", by=identity.name, review_id=found.id, error=str(error))
     since = to_text(found.created_at - RECENT)
     commands = await services.audit.search(AuditSearch(kind="command", identity=found.identity, since=since), 10)
     recent = [recent_json(record) for record in commands]
@@ -240,14 +265,16 @@ async def sessions(services: Working, _: Someone) -> dict[str, Any]:
 
 
 @router.get("/api/v1/sessions/{session_id}/recording")
-async def recording(session_id: str, services: Working, _: Administrator) -> dict[str, Any]:
+async def recording(session_id: str, services: Working, identity: Administrator) -> dict[str, Any]:
     """What a session showed its client."""
+    await services.audit.append(accessed(identity, Access.RECORDING, {"session_id": session_id}))
     return {"events": list(read_recording(services.recordings, session_id))}
 
 
 @router.get("/api/v1/audit")
-async def audit(services: Working, _: Administrator, query: Annotated[AuditQuery, Query()]) -> dict[str, Any]:
+async def audit(services: Working, identity: Administrator, query: Annotated[AuditQuery, Query()]) -> dict[str, Any]:
     """The newest records that are hits, newest first."""
+    await services.audit.append(accessed(identity, Access.SEARCH, query.model_dump()))
     asked = AuditSearch(**query.model_dump(exclude={"limit", "before"}))
     found = await services.audit.search(asked, max(1, min(query.limit, 5000)), before=query.before or None)
     return {"records": [audit_json(record) for record in found]}
@@ -257,6 +284,13 @@ async def audit(services: Working, _: Administrator, query: Annotated[AuditQuery
 async def audit_forget(body: ForgetBody, services: Working, identity: Administrator) -> dict[str, Any]:
     """Remove bodies of old records; their hashes stay."""
     return {"records": await services.audit.forget(body.before, identity)}
+
+
+@router.post("/api/v1/audit/accesses")
+async def audit_access(body: AccessBody, services: Working, identity: Administrator) -> dict[str, Any]:
+    """Put on record that the caller reads the log or a recording from its files."""
+    await services.audit.append(accessed(identity, body.how, {"what": body.what}))
+    return {}
 
 
 @router.post("/api/v1/audit/checkpoint")

@@ -7,7 +7,7 @@ from pathlib import Path
 from countersign.api.sign_in import ConsoleSignIn
 from countersign.audit.delivery import Status
 from countersign.config import Config
-from countersign.identity import Keys
+from countersign.identity import Failures, Keys
 from countersign.model import Trouble
 from countersign.reviews.service import ReviewService
 from countersign.store import StoredAuditLog, StoredSessions
@@ -37,6 +37,7 @@ class Services:
     sessions: StoredSessions
     recordings: Path
     sign_in: ConsoleSignIn
+    failures: Failures
     online: bool
     targets: Callable[[], list[dict[str, object]]]
     deliveries: Callable[[], Awaitable[list[Status]]]

@@ -19,7 +19,18 @@ from countersign.audit.export import FORMS, Form, LineWriter
 from countersign.audit.merkle import consistency_proof, inclusion_proof
 from countersign.audit.search import Query
 from countersign.audit.story import told
-from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, call, err, fail, print_json, print_table, settings
+from countersign.cli.shared import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    call,
+    err,
+    fail,
+    on_record,
+    print_json,
+    print_table,
+    settings,
+)
 from countersign.client import Client
 from countersign.reviews.preview import terminal_safe
 from countersign.store import ExportFile, LogFile, load_log_key
@@ -87,6 +98,8 @@ def prove(
 
     It is checked with ``audit verify --proof FILE`` and the log's public key, without the log.
     """
+    if store is None:
+        on_record(config, "prove", record)
     with _in_one_sentence():
         log = _log(config, store)
         newest = _newest(log)
@@ -266,6 +279,8 @@ def export(
 ) -> None:
     """Print the whole log in a form that others read, from the oldest record on."""
     write = sys.stdout.buffer.write
+    if store is None:
+        on_record(config, "export", f"{form}, after {after}")
     with _in_one_sentence():
         for line in _exported(_log(config, store), FORMS[form], after):
             write(line)

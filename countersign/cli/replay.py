@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, fail, out, print_json, settings
+from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, fail, on_record, out, print_json, settings
 from countersign.recording import RecordingNotFound, read_recording
 from countersign.reviews.preview import one_line, terminal_safe
 
@@ -21,6 +21,7 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a session showed its client, after masking."""
+    on_record(config, "recording", session)
     try:
         events: list[dict[str, Any]] = list(read_recording(settings(config).recordings_path, session))
     except RecordingNotFound as error:

@@ -61,6 +61,26 @@ def call(path: Path, work: Callable[[Client], Awaitable[T]]) -> T:
         fail(str(error))
 
 
+def on_record(path: Path, how: str, what: str) -> None:
+    """Put on record that files of the gateway's evidence are read. Where it runs and does not take the record, that is the end; a store
+    that nobody serves and that cannot be written, as an auditor may have it, is read all the same."""
+    config = settings(path)
+
+    async def note(client: Client) -> None:
+        await client.post("audit/accesses", {"how": how, "what": what})
+
+    async def run() -> None:
+        async with connected(config) as client:
+            await note(client)
+
+    try:
+        asyncio.run(run())
+    except ClientError as error:
+        fail(str(error))
+    except AuditUnavailable as error:
+        err.print(f"this access is not on record: {terminal_safe(str(error))}", markup=False)
+
+
 @asynccontextmanager
 async def connected(config: Config) -> AsyncIterator[Client]:
     """A client of the running gateway; where none runs, of the same API over its store, in this process."""

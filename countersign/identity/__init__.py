@@ -5,7 +5,8 @@ A key is ``cs_`` and 43 random characters. It is shown once; the store keeps a S
 """
 
 from countersign.identity.contract import KeyStore, StoredKey
+from countersign.identity.failures import Failures, claimed
 from countersign.identity.keys import KeyProblem, Keys
 from countersign.identity.local import administrator
 
-__all__ = ["KeyProblem", "KeyStore", "Keys", "StoredKey", "administrator"]
+__all__ = ["Failures", "KeyProblem", "KeyStore", "Keys", "StoredKey", "administrator", "claimed"]

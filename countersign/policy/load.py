@@ -53,7 +53,8 @@ def load_policies(paths: Sequence[Path], labelled: Labelled | None = MappingProx
     defaults = tuple(rule for rule in rules if rule.file == str(DEFAULT_FILE))
     theirs = tuple(rule for rule in rules if rule.file != str(DEFAULT_FILE))
     warnings = tuple(warning for rule in rules for warning in _warnings(rule))
-    return Policy(theirs, defaults, tuple(mask for mask, _, _ in masks), digest.hexdigest(), labelled or {}, warnings)
+    digests = tuple((str(path), hashlib.sha256(data).hexdigest()) for path, data in files)
+    return Policy(theirs, defaults, tuple(mask for mask, _, _ in masks), digest.hexdigest(), labelled or {}, warnings, digests)
 
 
 def parse_duration(text: str) -> float | None:

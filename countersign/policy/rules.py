@@ -65,6 +65,8 @@ class Policy:
     digest: str = ""
     labelled: Mapping[str, ColumnLabels] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+    """Each file that it came from, with its SHA-256 (hex)."""
 
     def decide(self, identity: Identity, target: Target, session: Session, command: Command) -> Verdict:
         """The verdict on one command. Never raises: a condition that fails denies, in its rule's name."""

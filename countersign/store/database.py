@@ -51,6 +51,7 @@ AFTERWARDS = frozenset(
         "authentication.failed",
         "authentication.failures",
         "command.finished",
+        "console.link_made",
         "console.signed_in",
         "gateway.stopped",
         "key.revoked",

@@ -46,6 +46,7 @@ class StoredSessions:
             "identity": session.identity.name,
             "target": session.target.name,
             "reason": reason,
+            "duration_ms": int((self._clock() - session.started_at).total_seconds() * 1000),
         }
 
         def job(transaction: Transaction) -> None:

@@ -109,8 +109,8 @@ def test_a_store_of_the_older_layout_is_refused_in_words(make_gateway):
 
 
 def test_an_export_is_the_log_and_is_checked_with_the_checkpoints_alone(stopped, tmp_path):
+    export = keep(stopped, "log.jsonl", "export")  # which is on record itself, and signed when the command is done
     checkpoints = keep(stopped, "all.checkpoints", "checkpoint", "--all")
-    export = keep(stopped, "log.jsonl", "export")
     words = ("audit", "verify", "--export", str(export), "--checkpoint", str(checkpoints))
     found = stopped.json(*words)
     lines = export.read_text().splitlines()

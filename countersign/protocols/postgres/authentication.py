@@ -29,7 +29,12 @@ LIMIT_BYTES = 4096
 
 
 class AuthenticationFailed(Exception):
-    """The proof does not hold. The text may be shown to the peer: it never says whether the name or the secret was wrong."""
+    """The proof does not hold. The text may be shown to the peer: it never says whether the name or the secret was wrong. ``code``
+    is for the audit log (docs/audit-log.md)."""
+
+    def __init__(self, text: str, code: str = "malformed") -> None:
+        super().__init__(text)
+        self.code = code
 
 
 def server_end_point(certificate: bytes) -> bytes | None:
@@ -78,12 +83,14 @@ class ScramProof:
     def _bound_to(self, mechanism: str, header: str, binding_type: str | None) -> bytes:
         if mechanism == BOUND_MECHANISM:
             if binding_type != BINDING_TYPE or self._binding is None:
-                raise AuthenticationFailed(f"the only channel binding is {BINDING_TYPE}")
+                raise AuthenticationFailed(f"the only channel binding is {BINDING_TYPE}", "channel_binding")
             return self._binding
         if binding_type is not None:
             raise AuthenticationFailed("malformed SCRAM message")
         if header.startswith("y") and self._binding is not None:  # RFC 5802, section 6: somebody between took the offer away
-            raise AuthenticationFailed("the client did not see that channel binding is offered: somebody may be in between")
+            raise AuthenticationFailed(
+                "the client did not see that channel binding is offered: somebody may be in between", "channel_binding"
+            )
         return b""
 
     def verify(self, client_final: bytes) -> tuple[StoredKey, bytes]:
@@ -92,12 +99,12 @@ class ScramProof:
         if not matched or not self._first or matched[3] != self._nonce:
             raise AuthenticationFailed("malformed SCRAM message")
         if not hmac.compare_digest(matched[2], self._bound):
-            raise AuthenticationFailed("the proof is bound to another connection: somebody may be in between")
+            raise AuthenticationFailed("the proof is bound to another connection: somebody may be in between", "channel_binding")
         message = f"{self._first},{matched[1]}".encode()
         proof = base64.b64decode(matched[4])
         proved = [key for key in self._candidates if _proves(key, message, proof)]
         if not proved:
-            raise AuthenticationFailed("the name or the key is wrong")
+            raise AuthenticationFailed("the name or the key is wrong", "wrong_secret")
         signature = hmac.digest(proved[0].server_key, message, "sha256")
         return proved[0], b"v=" + base64.b64encode(signature)
 

@@ -11,7 +11,7 @@ import structlog
 from countersign._core import FrontendDecoder, ProtocolError, StartupDecoder
 from countersign.audit import AuditLog
 from countersign.config import ClientCertificates
-from countersign.identity import Keys, StoredKey
+from countersign.identity import Failures, Keys, StoredKey, claimed
 from countersign.model import AuditEvent, Identity, IdentityKind, Target
 from countersign.protocols.postgres import errors, messages
 from countersign.protocols.postgres.authentication import AuthenticationFailed, ScramProof
@@ -72,10 +72,11 @@ class ServerTls:
 class Reception:
     """Start-up and authentication of one target's clients."""
 
-    def __init__(self, target: Target, keys: Keys, audit: AuditLog, tls: ServerTls | None) -> None:
+    def __init__(self, target: Target, keys: Keys, audit: AuditLog, failures: Failures, tls: ServerTls | None) -> None:
         self._target = target
         self._keys = keys
         self._audit = audit
+        self._failures = failures
         self._tls = tls.context if tls is not None else None
         self._binding = tls.binding if tls is not None else None
         self._certificates = tls.certificates if tls is not None else None
@@ -136,7 +137,7 @@ class Reception:
             await wire.start_tls(context, server_side=True, has_begun=has_begun)
         except TlsFailed as error:
             if isinstance(error.__cause__, ssl.SSLCertVerificationError):  # the client hears it as an alert of TLS
-                await self._record("authentication.failed", wire, "", method="certificate", reason=str(error))
+                await self._failed(wire, "", "certificate_rejected", str(error), method="certificate")
             raise
 
     async def _packet(self, wire: Wire, decoder: StartupDecoder) -> tuple[Any, ...]:
@@ -176,15 +177,19 @@ class Reception:
         try:
             key = await self._prove(wire, request, decoder)
         except AuthenticationFailed as error:
-            await self._record("authentication.failed", wire, request.user, reason=str(error))
+            await self._failed(wire, request.user, error.code, str(error))
             raise Refused(
                 errors.INVALID_PASSWORD,
                 f"authentication failed for {request.user!r}: {error}",
                 hint="The user name is the service account's, the password an API key: countersign keys create NAME.",
             ) from error
+        except Refused as error:
+            await self._failed(wire, request.user, "malformed", str(error))
+            raise
         refusal = self._keys.refusal(key)
         if refusal:
-            await self._record("authentication.failed", wire, request.user, reason=refusal)
+            code = "key_expired" if key.revoked_at is None else "key_revoked"
+            await self._failed(wire, request.user, code, refusal, key_id=key.id)
             raise Refused(errors.INVALID_PASSWORD, f"{refusal}: ask whoever runs Countersign for a new one")
         await self._record("authentication.succeeded", wire, request.user, key_id=key.id)
         self._keys.used(key)
@@ -192,18 +197,18 @@ class Reception:
 
     async def _certified(self, wire: Wire, request: StartupRequest, shown: bytes | None, settings: ClientCertificates) -> Identity:
         """The identity that the client's certificate names; as with PostgreSQL's ``cert`` method the user name must be the same."""
-        groups, refusal = settings.groups, ""
+        groups, refusal, code = settings.groups, "", "no_account"
         if shown is None:
-            refusal = "this target asks for a client certificate"
+            refusal, code = "this target asks for a client certificate", "no_certificate"
         elif request.user not in names(shown, settings.name):
-            refusal = f"the client certificate is not for {request.user!r}"
+            refusal, code = f"the client certificate is not for {request.user!r}", "other_name"
         elif (account := await self._keys.account(request.user)) is not None:
             groups = account.groups
         elif groups is None:
             refusal = f"there is no service account {request.user!r}"
         detail = {"method": "certificate", "certificate": fingerprint(shown) if shown is not None else ""}
         if refusal or groups is None:
-            await self._record("authentication.failed", wire, request.user, reason=refusal, **detail)
+            await self._failed(wire, request.user, code, refusal, **detail)
             raise Refused(errors.INVALID_AUTHORIZATION, f"authentication failed: {refusal}")
         await self._record("authentication.succeeded", wire, request.user, **detail)
         return Identity(request.user, IdentityKind.SERVICE_ACCOUNT, groups, authentication="certificate")
@@ -232,11 +237,17 @@ class Reception:
         return raw[5:]
 
     async def _record(self, kind: str, wire: Wire, name: str, **more: str) -> None:
-        body = {
+        await self._audit.append(AuditEvent(kind, self._body(wire, name, more)))
+
+    async def _failed(self, wire: Wire, name: str, code: str, reason: str, **more: str) -> None:
+        told = {"code": code, "reason": reason.replace(repr(name), repr(claimed(name))), **more}
+        await self._failures.record(wire.host, self._body(wire, claimed(name), told))
+
+    def _body(self, wire: Wire, name: str, more: dict[str, str]) -> dict[str, object]:
+        return {
             "name": name,
             "target": self._target.name,
             "client_address": wire.peer,
             "method": "scram-sha-256",
             **more,
         }
-        await self._audit.append(AuditEvent(kind, body))

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from countersign.audit import AuditLog, AuditUnavailable
 from countersign.config import PostgresTarget
 from countersign.gate import Gate, Outcome, digest_of
-from countersign.identity import Keys
+from countersign.identity import Failures, Keys
 from countersign.model import Denial, Permit, Session
 from countersign.model.clock import Clock
 from countersign.protocols.postgres import errors, messages
@@ -58,6 +58,7 @@ class Services:
 
     gate: Gate
     keys: Keys
+    failures: Failures
     audit: AuditLog
     sessions: StoredSessions
     recordings: Path
@@ -107,7 +108,7 @@ class PostgresListener:
         self._settings = settings
         self._masks = masks
         self._services = services
-        self._reception = Reception(settings.target, services.keys, services.audit, _server_tls(settings))
+        self._reception = Reception(settings.target, services.keys, services.audit, services.failures, _server_tls(settings))
         self._dialer = Dialer(settings.upstream)
         self._previews = Previews(self._dialer, settings.preview_role) if settings.previews else None
         self._supervisor = Supervisor()
