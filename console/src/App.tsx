@@ -1,5 +1,5 @@
 import { useEffect, useState } from "react";
-import { type Identity, me, signIn, signOut } from "./api";
+import { getHealth, type Identity, me, signIn, signOut } from "./api";
 import { Inbox } from "./Inbox";
 import { ReviewPage } from "./ReviewPage";
 import { useReviews } from "./useReviews";
@@ -45,9 +45,28 @@ export function App() {
   return identity ? <Console identity={identity} /> : null;
 }
 
+const HEALTH_EVERY_MS = 10_000;
+
+/** Why nothing is let through, in words; empty while all is well. A lost connection is told elsewhere. */
+function useTrouble(): string {
+  const [trouble, setTrouble] = useState("");
+  useEffect(() => {
+    const ask = () =>
+      void getHealth().then(
+        (health) => setTrouble(health.message),
+        () => undefined,
+      );
+    ask();
+    const timer = window.setInterval(ask, HEALTH_EVERY_MS);
+    return () => window.clearInterval(timer);
+  }, []);
+  return trouble;
+}
+
 function Console({ identity }: { identity: Identity }) {
   const hash = useHash();
   const { reviews, connected } = useReviews();
+  const trouble = useTrouble();
   const pending = reviews.filter((review) => review.state === "pending").length;
   useEffect(() => {
     document.title = pending ? `(${pending}) Countersign` : "Countersign";
@@ -66,6 +85,11 @@ function Console({ identity }: { identity: Identity }) {
         <span className="who">{identity.name}</span>
         <button onClick={leave}>Sign out</button>
       </header>
+      {trouble && (
+        <p role="alert" className="warning" data-testid="trouble">
+          Nothing is let through: {trouble}.
+        </p>
+      )}
       {id ? <ReviewPage key={id} id={id} known={reviews.find((review) => review.id === id)} /> : <Inbox reviews={reviews} />}
     </>
   );

@@ -81,6 +81,8 @@ async function call<T>(method: string, path: string, body?: unknown): Promise<T>
 
 export const me = () => call<{ identity: Identity }>("GET", "me");
 export const signIn = (token: string) => call<{ identity: Identity }>("POST", "console-session", { token });
+/** How the audit log is doing; `message` is empty while all is well. */
+export const getHealth = () => call<{ status: string; message: string }>("GET", "health");
 export const signOut = () => call<unknown>("DELETE", "console-session");
 export const listReviews = () => call<{ reviews: Review[] }>("GET", "reviews?limit=200");
 export const getEstimate = (id: string) => call<Reach>("GET", `reviews/${encodeURIComponent(id)}/estimate`);

@@ -111,3 +111,16 @@ def test_a_sign_in_link_works_once(browser, gateway):
     expect(again.get_by_text("used or has expired")).to_be_visible()
     first.close()
     second.close()
+
+
+def test_i8_the_console_says_that_nothing_is_let_through_and_why(page: Page, gateway, eventually):
+    store = gateway.folder / "countersign.db"
+    expect(page.get_by_test_id("connection")).to_have_text("live")
+    store.rename(store.with_name("moved.db"))
+    try:
+        gateway.cli("keys", "create", "other", ok=False)  # whoever writes finds out
+        expect(page.get_by_test_id("trouble")).to_contain_text("the audit log cannot be written now", timeout=30_000)
+    finally:
+        store.with_name("moved.db").rename(store)
+    eventually(lambda: gateway.cli("keys", "create", "other", ok=False).returncode == 0, "the store is written again")
+    expect(page.get_by_test_id("trouble")).to_have_count(0, timeout=30_000)
