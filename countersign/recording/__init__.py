@@ -1,8 +1,7 @@
 """Recordings: everything a session showed its client, after masking, one JSON line an event.
 
-Lines hold ``t`` (seconds since the session began) and ``type``: ``session``, ``command``, ``held``, ``decided``, ``columns``,
-``rows``, ``done``, ``error``, ``notice``, ``closed``. The recorder sees only what the client sees, so unmasked originals cannot
-get here (I5).
+Lines hold ``t`` (seconds since the session began) and ``type``; docs/recordings.md has all of them. The recorder sees only what the
+client sees, so unmasked originals cannot get here (I5).
 """
 
 from countersign.recording.reader import RecordingNotFound, list_recordings, read_recording

@@ -44,6 +44,7 @@ class Recorder:
             database=session.database,
             client_address=session.client_address,
             started_at=to_text(session.started_at),
+            application=session.application,
         )
 
     def add(self, kind: str, **fields: object) -> None:
