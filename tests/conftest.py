@@ -22,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from countersign.demo.database import DemoDatabase
+from countersign.demo.leash import Leash
 
 # How long an example takes says more of what else the machine does than of the code.
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -88,6 +89,7 @@ class Gateway:
     def start(self) -> None:
         command = [PROGRAM, "serve", "--config", str(self.config)]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=self.environment)
+        self._leash = Leash(self.process.pid, "KILL")  # a run of tests that is killed leaves nothing behind
         self.log: list[str] = []
         assert self.process.stderr is not None
         for line in self.process.stderr:
@@ -142,10 +144,12 @@ class Gateway:
         return "".join(files) + "".join(self.log)
 
     def kill(self) -> None:
+        self._leash.release()
         self.process.kill()
         self._close()
 
     def stop(self) -> None:
+        self._leash.release()
         if self.process.poll() is None:
             self.process.terminate()
             self.process.wait(20)

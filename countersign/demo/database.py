@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import os
 import pwd
+import random
 import secrets
 import shutil
 import socket
@@ -15,11 +16,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from countersign.demo.leash import Leash
+
 USER = "app"
 SUPERUSER = "postgres"
 SOCKET_PATH_LIMIT_BYTES = 107  # sun_path on Linux less its terminator; macOS has 103, which a folder in /tmp meets too
 DATABASE = "shop"
 START_TIMEOUT_S = 60.0
+PORTS = range(20000, 32000)
+"""Below what Linux (32768 and up) and macOS take for outgoing connections, so that no such connection takes a server's port meanwhile."""
 
 
 def binaries(major: int = 16) -> Path:
@@ -74,6 +79,7 @@ class DemoDatabase:
             if self._as and not self._can_run(self._bin):
                 self._bin = self._copy_programs()
             self._process = self._start(auth, tls, settings or {})
+            self.leash()
             self._wait()
             self._create()
         except BaseException:
@@ -90,13 +96,25 @@ class DemoDatabase:
         """The psql that goes with the server."""
         return self._bin / "psql"
 
+    def leash(self) -> None:
+        """Have the server stopped and its folder removed when our process is gone; again after another start of the server."""
+        self.unleash()
+        self._leash = Leash(self._process.pid, "QUIT", self.folder)
+
+    def unleash(self) -> None:
+        """Before the server is stopped on purpose."""
+        if hasattr(self, "_leash"):
+            self._leash.release()
+
     def stop_hard(self) -> None:
         """Kill the server, as a power cut would."""
+        self.unleash()
         self._process.kill()
         self._process.wait()
 
     def close(self) -> None:
         """Stop the server and remove its folder."""
+        self.unleash()
         process = getattr(self, "_process", None)
         if process is not None and process.poll() is None:
             process.send_signal(3)  # SIGQUIT: immediate shutdown (manual, "Shutting Down the Server")
@@ -238,5 +256,7 @@ def _environment() -> dict[str, str]:
 
 
 def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    for port in random.sample(PORTS, len(PORTS)):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise RuntimeError("no port is free")

@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 
 from countersign.demo.database import DemoDatabase
+from countersign.demo.leash import Leash
 from countersign.demo.shop import CUSTOMERS, ORDERS, cancelled_orders, create_shop, secrets_of
 from countersign.demo.stub_model import StubModel
 
@@ -123,6 +124,7 @@ class Story:
         log = (self._folder / "gateway.log").open("w")
         self._stack.callback(log.close)
         self._gateway = subprocess.Popen([PROGRAM, "serve", "--config", str(self._config)], stderr=log)
+        self._leash = Leash(self._gateway.pid, "TERM")
         self._stack.callback(self._stop_gateway)
         text = self._wait(
             lambda: (t := (self._folder / "gateway.log").read_text()).find("\nready") > 0 and t, START_S, "the gateway is ready"
@@ -130,6 +132,7 @@ class Story:
         return int(next(line for line in text.splitlines() if line.startswith("target shop")).rsplit(":", 1)[1])
 
     def _stop_gateway(self) -> None:
+        self._leash.release()
         if self._gateway.poll() is None:
             self._gateway.terminate()
             self._gateway.wait(20)
@@ -144,6 +147,7 @@ class Story:
         )
         self._stack.callback(crew.wait)
         self._stack.callback(crew.kill)
+        self._stack.callback(Leash(crew.pid, "KILL", Path(state)).release)
         self.lines: list[str] = []
 
         def read() -> None:

@@ -106,12 +106,14 @@ def localhost(authority: Authority) -> tuple[Path, Path]:
 
 def _restart(server: DemoDatabase, how: signal.Signals = signal.SIGINT) -> None:
     """Stop the server (SIGINT: at once, but orderly; SIGQUIT: as in a crash) and start it again on the same data."""
+    server.unleash()
     server._process.send_signal(how)
     server._process.wait(30)
     with (server.folder / "log").open("ab") as log:
         server._process = subprocess.Popen(
             server._process.args, cwd=server.folder, stdout=log, stderr=log, start_new_session=True, **server._as
         )
+    server.leash()
     server._wait()
 
 

@@ -1,5 +1,6 @@
 """The demo, unattended, as a user would start it: a real crew, a real gateway, a real database."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -80,3 +81,30 @@ def test_a_folder_that_the_demo_made_goes_with_a_demo_that_is_stopped(tmp_path, 
     demo.terminate()
     assert demo.wait(60) == 128 + signal.SIGTERM
     assert not list(temporary.iterdir())
+
+
+def test_a_demo_that_is_killed_leaves_no_process_and_no_temporary_folder(tmp_path, eventually):
+    folder, temporary = tmp_path / "kept", tmp_path / "temporary"
+    temporary.mkdir()
+    with (tmp_path / "said").open("w") as out:
+        demo = subprocess.Popen(
+            [PROGRAM, "demo", "--dir", str(folder)],
+            stdout=out,
+            stderr=out,
+            env=os.environ | {"TMPDIR": str(temporary)},
+            start_new_session=True,
+        )
+    eventually(lambda: any(temporary.glob("countersign-crew-*/*")), "the crew runs", 60)
+    demo.kill()
+    demo.wait(20)
+    eventually(lambda: not list(temporary.iterdir()), "the server and its folder, and the crew's, are gone", 40)
+    eventually(lambda: not members(demo.pid), "the gateway and the crew are gone", 40)
+
+
+def members(group):
+    """The processes of a group that still run; nobody may ever wait for those that have ended."""
+    stats = []
+    for process in (path for path in Path("/proc").iterdir() if path.name.isdigit()):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            stats.append((process / "stat").read_text().rpartition(")")[2].split())
+    return [stat for stat in stats if stat[2] == str(group) and stat[0] != "Z"]

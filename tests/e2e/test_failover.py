@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from countersign.demo.database import DemoDatabase, binaries
+from countersign.demo.leash import Leash
 
 STANDBY_HOST = "127.0.0.2"
 ALLOW = "rules: [{name: everything, effects: [read, write, ddl, admin, exec, session, unknown], action: allow}]\n"
@@ -31,6 +32,7 @@ class Standby:
         with (primary.folder / "standby.log").open("wb") as log:
             command = [self._program("postgres"), "-D", self.folder, *options]
             self._process = subprocess.Popen(command, cwd=primary.folder, stdout=log, stderr=log, **primary._as)
+        self._leash = Leash(self._process.pid, "QUIT")
 
     def _program(self, name):
         return self._primary.psql.with_name(name)
@@ -43,6 +45,7 @@ class Standby:
         return subprocess.run(ask, check=False, **self._primary._as).returncode == 0
 
     def close(self):
+        self._leash.release()
         self._process.send_signal(3)  # SIGQUIT: immediate shutdown
         self._process.wait(20)
 
