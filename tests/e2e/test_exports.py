@@ -204,7 +204,7 @@ def test_who_is_down_holds_up_nobody_and_its_lag_is_seen_everywhere(exporting, h
     assert "it answers 503" in by_name["hook"]["last_error"] and by_name["hook"]["cursor"] == 0
     assert by_name["lake"]["place"] == "s3://evidence/audit"
     assert "failing" in gateway.cli("audit", "exports").stdout
-    assert any("delivery_failed" in line and "lag_records" in line for line in gateway.log)
+    eventually(lambda: any("delivery_failed" in line and "lag_records" in line for line in gateway.log), "the gateway's own word")
     hook.refuses = 0
     eventually(lambda: any("while it is down" in json.dumps(line) for line in hook.lines), "it gets what it missed")
     in_order_up_to_repeats([line["seq"] for line in hook.lines], hook.lines[-1]["seq"])

@@ -15,6 +15,7 @@ import os
 import pprint
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -291,6 +292,42 @@ def no_internal_errors(request: pytest.FixtureRequest) -> Iterator[None]:
     text = "".join(line for line in log[start:] if not line.startswith(("│", "╭", "╰")))
     if "Traceback" in text or "[error " in text:
         pytest.fail(f"the gateway logged an error:\n{text}", pytrace=False)
+
+
+SLEEPS = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE query LIKE '%pg_sleep(30)%' AND state = 'active' AND datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+@pytest.fixture
+def until_asleep(twins: Twins, eventually: Callable[..., Any]) -> Callable[[], None]:
+    """Wait until one of the servers runs ``SELECT pg_sleep(30)``: what is cancelled sooner is not cancelled."""
+
+    def wait() -> None:
+        with (
+            psycopg.connect(twins.direct.uri, autocommit=True) as direct,
+            psycopg.connect(twins.behind.uri, autocommit=True) as behind,
+        ):
+            eventually(lambda: any(one.execute(SLEEPS).fetchone() != (0,) for one in (direct, behind)), "a server sleeps")
+
+    return wait
+
+
+@pytest.fixture
+def once_asleep(until_asleep: Callable[[], None]) -> Callable[[Callable[[], Any]], threading.Thread]:
+    """Do something on a thread once a server sleeps."""
+
+    def start(work: Callable[[], Any]) -> threading.Thread:
+        def wait_and_work() -> None:
+            until_asleep()
+            work()
+
+        thread = threading.Thread(target=wait_and_work, daemon=True)
+        thread.start()
+        return thread
+
+    return start
 
 
 @pytest.fixture(scope="session")

@@ -369,7 +369,7 @@ def test_listeners(twins):
     assert twins.same(dialogue) == [(True, "news", "one"), (True, "news", "two")]
 
 
-def test_timeouts_cancel(talk):
+def test_timeouts_cancel(talk, until_asleep):
     async def dialogue(connection):
         found = []
         for how in ("execute", "fetch"):
@@ -379,7 +379,7 @@ def test_timeouts_cancel(talk):
                 found.append("timed out")
             found.append(await connection.fetchval("SELECT 'still here'"))
         task = asyncio.create_task(connection.fetch("SELECT pg_sleep(30)"))
-        await asyncio.sleep(0.3)
+        await asyncio.to_thread(until_asleep)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task

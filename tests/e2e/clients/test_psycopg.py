@@ -1,7 +1,7 @@
 """psycopg 3: sync and async, text and binary, pipelines, COPY, server-side cursors, cancelling."""
 
 import asyncio
-import threading
+import select
 import time
 
 import psycopg
@@ -652,14 +652,13 @@ def test_the_backend_named_in_a_notification_is_the_client_s_own(twins):
 
 
 @pytest.mark.parametrize("how", ["cancel", "cancel_safe"])
-def test_cancelling(talk, how):
+def test_cancelling(talk, once_asleep, how):
     def dialogue(connection):
         started = time.monotonic()
-        timer = threading.Timer(0.5, getattr(connection, how))
-        timer.start()
+        cancelling = once_asleep(getattr(connection, how))
         found = [ask(connection, "SELECT pg_sleep(30)")]
-        timer.join()
-        found.append(time.monotonic() - started < 10)
+        cancelling.join()
+        found.append(time.monotonic() - started < 29)
         getattr(connection, how)()
         return [*found, ask(connection, "SELECT 'still here'")]
 
@@ -679,7 +678,7 @@ def test_a_statement_timeout_and_a_lock_timeout(twins):
             found.append(ask(connection, "SELECT count(*) FROM items"))
             connection.execute("SET idle_in_transaction_session_timeout = '100ms'")
             connection.execute("BEGIN")
-            time.sleep(0.6)
+            select.select([connection], [], [], 20)  # the server says that it ends the session
             found.append(ask(connection, "SELECT 1"))
             return found, connection.closed
 
@@ -723,7 +722,7 @@ def test_rows_as_dicts_and_composed_queries(talk):
     assert talk(dialogue)[2] == {"id": 3, 'odd "name"': "item 3"}
 
 
-def test_async(twins):
+def test_async(twins, until_asleep):
     async def dialogue(address):
         found = []
         async with await psycopg.AsyncConnection.connect(address.uri, autocommit=True) as connection:
@@ -745,7 +744,7 @@ def test_async(twins):
                 await cursor.execute("SELECT id FROM items ORDER BY id")
                 found.append([row async for row in cursor])
             sleeping = asyncio.create_task(connection.execute("SELECT pg_sleep(30)"))
-            await asyncio.sleep(0.4)
+            await asyncio.to_thread(until_asleep)
             await connection.cancel_safe()
             try:
                 await sleeping

@@ -2,7 +2,6 @@
 
 import io
 import select
-import threading
 
 import psycopg2
 import psycopg2.extras
@@ -282,12 +281,11 @@ def test_notifications(talk):
     assert talk(dialogue) == [("news", "hello", True), ("news", "again", True)]
 
 
-def test_cancelling(talk):
+def test_cancelling(talk, once_asleep):
     def dialogue(connection):
-        timer = threading.Timer(0.4, connection.cancel)
-        timer.start()
+        cancelling = once_asleep(connection.cancel)
         found = ask(connection, "SELECT pg_sleep(30)")
-        timer.join()
+        cancelling.join()
         return found, ask(connection, "SELECT 1")
 
     assert talk(dialogue)[0]["sqlstate"] == "57014"
