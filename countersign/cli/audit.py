@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress
 
-from countersign.api.shapes import verification_json
 from countersign.audit import AuditUnavailable, Checkpoint, NoteError, VerifierKey, record_of, verify
 from countersign.audit.checkpoints import check_consistency, check_inclusion, consistency_text, inclusion_text, notes_in
 from countersign.audit.export import FORMS, Form, LineWriter
@@ -33,7 +32,11 @@ from countersign.cli.shared import (
 )
 from countersign.client import Client
 from countersign.reviews.preview import terminal_safe
-from countersign.store import ExportFile, LogFile, load_log_key
+
+if TYPE_CHECKING:
+    from countersign.store import LogFile
+
+# What reads the store takes half of the program's start to import; only the functions that use it do.
 
 app = typer.Typer(no_args_is_help=True)
 STORY_RECORDS = 5000
@@ -59,6 +62,9 @@ def verify_log(
     as_json: JsonOption = False,
 ) -> None:
     """Check that no record was altered, removed, reordered or inserted, and every checkpoint."""
+    from countersign.api.shapes import verification_json
+    from countersign.store import ExportFile
+
     with _in_one_sentence():
         trusted = _key(config, key, store)
         held = [Checkpoint.open(note, trusted) for note in notes_in(_text(checkpoint))] if checkpoint else []
@@ -118,7 +124,7 @@ def prove(
     sys.stdout.write(text)
 
 
-def _oldest_about(log: LogFile, about: str, kind: str) -> int:
+def _oldest_about(log: "LogFile", about: str, kind: str) -> int:
     found = log.search(Query(about=about, kind=kind), sys.maxsize)
     if not found:
         raise AuditUnavailable(f"there is no record{f' of {kind}' if kind else ''} about {about}; ids are given whole")
@@ -169,6 +175,8 @@ def newest_checkpoint(
 @app.command("key")
 def public_key(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Print the public key that checks the log's checkpoints."""
+    from countersign.store import load_log_key
+
     with _in_one_sentence():
         path = settings(config).audit.key_path
         if not path.exists():
@@ -287,7 +295,7 @@ def export(
         sys.stdout.buffer.flush()
 
 
-def _exported(log: LogFile, form: Form, after: int) -> Iterator[bytes]:
+def _exported(log: "LogFile", form: Form, after: int) -> Iterator[bytes]:
     writer = LineWriter(form)
     yield form.head
     for batch in log.batches(after=after):
@@ -322,7 +330,9 @@ def _progress() -> Iterator[Callable[[int], None]]:
         yield lambda records: progress.update(task, completed=records, description=f"{records} records")
 
 
-def _log(config: Path, store: Path | None) -> LogFile:
+def _log(config: Path, store: Path | None) -> "LogFile":
+    from countersign.store import LogFile
+
     path = store or settings(config).store_path
     if not path.exists():
         raise AuditUnavailable(f"there is no store at {path}")
@@ -331,6 +341,8 @@ def _log(config: Path, store: Path | None) -> LogFile:
 
 def _key(config: Path, key: str, store: Path | None) -> VerifierKey | None:
     """What was given; for the configuration's own store, the public half of its key."""
+    from countersign.store import load_log_key
+
     if key:
         return VerifierKey.parse(_text(Path(key)) if "+" not in key else key)
     if store is not None:
@@ -339,7 +351,7 @@ def _key(config: Path, key: str, store: Path | None) -> VerifierKey | None:
     return load_log_key(path).verifier if path.exists() else None
 
 
-def _newest(log: LogFile) -> Checkpoint:
+def _newest(log: "LogFile") -> Checkpoint:
     notes = list(log.notes())
     if not notes:
         raise AuditUnavailable("the log has no checkpoint yet; one is made every minute and at shutdown")
