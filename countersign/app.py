@@ -5,7 +5,7 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
 
@@ -29,6 +29,7 @@ from countersign.protocols.postgres.masking import TargetMasks
 from countersign.protocols.postgres.session import Lanes, PostgresListener
 from countersign.protocols.postgres.session.listener import Services as SessionServices
 from countersign.protocols.postgres.session.memory import LongMessages, room_of_this_machine
+from countersign.retention import Retention
 from countersign.reviews.service import ReviewService
 from countersign.store import (
     Database,
@@ -127,6 +128,14 @@ class Parts:
             for one in audit.exports
         ]
         return [*witnesses, *exports]
+
+    def retention(self) -> list[Coroutine[None, None, None]]:
+        """What removes old bodies each day, where the configuration says so."""
+        audit = self.config.audit
+        if audit.keep_bodies is None:
+            return []
+        exports = [export_name(one.name) for one in audit.exports]
+        return [Retention(self.audit, StoredCursors(self.database), exports, audit.keep_bodies, now).run()]
 
     async def kept_statuses(self) -> list[Status]:
         """What the store says of deliveries while none is under way."""
@@ -232,7 +241,7 @@ class Gateway:
         self._stack.push_async_callback(self._checkpoint, checkpoints)
         self._stack.push_async_callback(self.parts.audit.append, AuditEvent("gateway.stopped", {}))
         self._stack.push_async_callback(self.parts.failures.flush, everything=True)
-        for work in (self._expire(), self._checkpoint_each_minute(checkpoints)):
+        for work in (self._expire(), self._checkpoint_each_minute(checkpoints), *self.parts.retention()):
             self._stack.push_async_callback(_end, asyncio.create_task(work))
         await self._listen(database)
 

@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 PING_S = 15.0
 QUEUE = 1000
+FORGET_S = 10.0
+"""For how long one request removes what is old."""
 RECENT = timedelta(hours=1)
 """How far before a review one looks for what its identity did."""
 
@@ -282,8 +284,9 @@ async def audit(services: Working, identity: Administrator, query: Annotated[Aud
 
 @router.post("/api/v1/audit/forget")
 async def audit_forget(body: ForgetBody, services: Working, identity: Administrator) -> dict[str, Any]:
-    """Remove bodies of old records; their hashes stay."""
-    return {"records": await services.audit.forget(body.before, identity)}
+    """Remove bodies of old records, as many as a few seconds allow; their hashes stay. ``is_done`` says whether that was all."""
+    records, is_done = await services.audit.forget(body.before, identity, at_most_s=FORGET_S)
+    return {"records": records, "is_done": is_done}
 
 
 @router.post("/api/v1/audit/accesses")

@@ -264,8 +264,15 @@ def forget(
     before = datetime.now(UTC) - timedelta(days=days)
     if not yes:
         typer.confirm(f"Remove what every record before {before:%Y-%m-%d %H:%M} UTC says?", abort=True)
-    found = call(config, lambda client: client.post("audit/forget", {"before": before.isoformat()}))["records"]
-    typer.echo(f"{found} records have their hash only")
+    typer.echo(f"{call(config, lambda client: _forget(client, before))} records have their hash only")
+
+
+async def _forget(client: Client, before: datetime) -> int:
+    records, is_done = 0, False
+    while not is_done:
+        answer = await client.post("audit/forget", {"before": before.isoformat()})
+        records, is_done = records + answer["records"], answer["is_done"]
+    return records
 
 
 class FormName(StrEnum):

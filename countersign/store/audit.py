@@ -1,14 +1,17 @@
 """The audit log in the store."""
 
 import asyncio
+import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from time import monotonic
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, update
+from sqlalchemy import Connection, Row, and_, func, select, update
 
 from countersign._core import tree_extend, tree_root
 from countersign.audit import Batch, Checkpoint, Encoded, LogKey, NoteError, encode, record_of
@@ -25,6 +28,10 @@ from countersign.store.log_search import search
 
 PAGE = 16
 """How many rows are read at once, each of which may hold hundreds of records."""
+FORGET_ROWS = 500
+"""How many rows lose their bodies in one transaction at most."""
+FORGET_BYTES = 1 << 20
+"""And how much of them, for what is removed is overwritten."""
 BATCH_COLUMNS = "first_seq, count, time, edge, hashes, entries"
 FIRST_ROW = "coalesce((SELECT max(first_seq) FROM audit_batches WHERE first_seq <= ?), ?)"
 """The row that holds a record, whose number is given twice."""
@@ -76,26 +83,31 @@ class StoredAuditLog:
 
         return await self._database.read(job)
 
-    async def forget(self, before: datetime, by: Identity) -> int:
-        """Remove the bodies of all records older than ``before`` that a checkpoint covers; their hashes stay, and a record says so. How
-        many there were. Raises ``AuditUnavailable``."""
+    async def forget(
+        self, before: datetime, by: Identity, *, up_to: int | None = None, pause_s: float = 0.0, at_most_s: float = math.inf
+    ) -> tuple[int, bool]:
+        """Remove the bodies of all records older than ``before`` that a checkpoint covers, and none behind ``up_to``; their hashes stay, and
+        records say so. How many there were, and whether that is all.
 
-        def job(transaction: Transaction) -> int:
-            last = _last_checkpoint(transaction.connection)
-            rows = _forgettable(before, last.size if last else 0)
-            table = schema.audit_batches
-            found = select(func.coalesce(func.sum(table.c.count), 0), func.max(table.c.first_seq + table.c.count - 1)).where(rows)
-            count, up_to = transaction.connection.execute(found).one()
-            if count:
-                transaction.connection.execute(update(table).where(rows).values(entries=None))
-                body = {"up_to": up_to, "records": count, "before": to_text(before), "by": by.name}
-                transaction.append([AuditEvent(RETENTION, body | {"authentication": by.authentication})])
-            return int(count)
-
-        removed = await self._database.write(job)
+        It is done in steps of a few milliseconds of the writer's time, ``pause_s`` apart, for ``at_most_s``. Raises ``AuditUnavailable``.
+        """
+        forgotten, after, deadline = 0, 0, monotonic() + at_most_s
+        while rows := await self._database.read(partial(_forgettable, before=before, after=after, up_to=up_to)):
+            for step in _steps(rows):
+                forgotten += await self._database.write(partial(_forget, rows=step, before=before, by=by))
+                after = step[-1].last_seq
+                if monotonic() > deadline:
+                    break
+                await asyncio.sleep(pause_s)
+            if monotonic() > deadline:
+                break
         if self._index is not None:
             await asyncio.to_thread(self._index.forget, to_text(before))
-        return removed
+        return forgotten, not rows
+
+    async def holds_old(self, before: datetime, *, behind: int) -> bool:
+        """Whether ``forget`` would find something behind record ``behind``. Raises ``StoreError``."""
+        return bool(await self._database.read(partial(_forgettable, before=before, after=behind, up_to=None)))
 
 
 class StoredCheckpoints:
@@ -287,9 +299,50 @@ def _batch(row: Row[tuple[object, ...]]) -> Batch:
     return Batch(**row._mapping)
 
 
-def _forgettable(before: datetime, signed: int) -> ColumnElement[bool]:
+class _Forgettable(NamedTuple):
+    """A row whose body is to go."""
+
+    first_seq: int
+    last_seq: int
+    size: int
+
+
+def _forgettable(connection: Connection, before: datetime, after: int, up_to: int | None) -> list[_Forgettable]:
+    """The next rows behind record ``after``; what is in them is not read."""
+    table, checkpoint = schema.audit_batches, _last_checkpoint(connection)
+    signed = checkpoint.size if checkpoint else 0
+    end = table.c.first_seq + table.c.count - 1
+    query = select(table.c.first_seq, end, func.length(table.c.entries)).where(
+        table.c.first_seq > after,
+        table.c.time < to_text(before),
+        end <= (signed if up_to is None else min(signed, up_to)),
+        table.c.entries.is_not(None),
+    )
+    return [_Forgettable(*row) for row in connection.execute(query.order_by(table.c.first_seq).limit(FORGET_ROWS))]
+
+
+def _steps(rows: list[_Forgettable]) -> Iterator[list[_Forgettable]]:
+    """As many of them at once as come to ``FORGET_BYTES``."""
+    step: list[_Forgettable] = []
+    for row in rows:
+        if step and sum(one.size for one in step) + row.size > FORGET_BYTES:
+            yield step
+            step = []
+        step.append(row)
+    if step:
+        yield step
+
+
+def _forget(transaction: Transaction, rows: list[_Forgettable], before: datetime, by: Identity) -> int:
+    """Remove the bodies of these rows, and say so."""
     table = schema.audit_batches
-    return and_(table.c.time < to_text(before), table.c.first_seq + table.c.count - 1 <= signed, table.c.entries.is_not(None))
+    chosen = and_(table.c.first_seq.in_([row.first_seq for row in rows]), table.c.entries.is_not(None))
+    count: int = transaction.connection.execute(select(func.coalesce(func.sum(table.c.count), 0)).where(chosen)).scalar_one()
+    if count:
+        transaction.connection.execute(update(table).where(chosen).values(entries=None))
+        body = {"up_to": rows[-1].last_seq, "records": count, "before": to_text(before), "by": by.name}
+        transaction.append([AuditEvent(RETENTION, body | {"authentication": by.authentication})])
+    return count
 
 
 def _last_checkpoint(connection: Connection) -> Checkpoint | None:

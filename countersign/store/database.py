@@ -40,6 +40,8 @@ GATHER_S = 0.01
 """How long work that nobody waits for lets more come. With the commit itself it must stay well below the 50 ms of I1."""
 RETRY_S = 0.2
 IDLE_S = 60.0
+CHECKPOINT = "wal_autocheckpoint=300"
+"""How many pages gather before a commit moves them into the file. The more there are, the longer that one takes, and whoever waits for it."""
 RECORDS_A_ROW = 512
 """Also bounds how much has to be read for one record."""
 LOCKED_MS, GIVEN_UP_MS = 50, 5000
@@ -411,7 +413,7 @@ def _on_connect(connection: Any, _record: object) -> None:
     # The driver's own transaction handling is switched off: it would not begin before a SELECT, nor keep savepoints.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000", "secure_delete=ON"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000", "secure_delete=ON", CHECKPOINT):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

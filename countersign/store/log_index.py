@@ -200,7 +200,7 @@ class LogIndex:
         found: dict[int, list[Block]] = {}
         for row in index.execute("SELECT * FROM blocks WHERE first_time < ? ORDER BY number", (before,)).fetchall():
             block = _block(row)
-            if any(_checked(index, "sketches", block.number)):
+            if _checked(index, "sketches", block.number).strip(b"\0"):
                 found.setdefault(block.number // self._segment, []).append(block)
         return found
 
@@ -214,21 +214,31 @@ class LogIndex:
         return sketcher.rest()
 
     def _advance(self) -> int:
-        with closing(self._connect("rwc")) as index:
-            self._prepare(index)
-            newest = _newest(index)
-            if self._open is None or self._open.number != (newest.number + 1 if newest else 0):
+        """The file is opened only where there is something to write: mostly a second brings nothing that fills a block."""
+        if self._open is None or not self.path.exists():
+            with closing(self._connect("rwc")) as index:
+                self._prepare(index)
                 newest = self._newest_of_this_log(index)
-                number, first_seq = (newest.number + 1, newest.last_seq + 1) if newest else (0, 1)
-                self._open = _OpenBlock(number, first_seq, self._records_a_block)
-            with closing(self._connect_log()) as log:
-                records, full = self._open.take(log)
-            if full:
-                with index:
-                    index.execute("BEGIN IMMEDIATE")
-                    for done, sketch in full:
-                        self._add(index, done, sketch)
+            number, first_seq = (newest.number + 1, newest.last_seq + 1) if newest else (0, 1)
+            self._open = _OpenBlock(number, first_seq, self._records_a_block)
+        number = self._open.number
+        with closing(self._connect_log()) as log:
+            records, full = self._open.take(log)
+        if full:
+            with closing(self._connect("rwc")) as index:
+                self._prepare(index)
+                self._write(index, number, full)
         return records
+
+    def _write(self, index: sqlite3.Connection, number: int, full: list[tuple[Block, bytes]]) -> None:
+        with index:
+            index.execute("BEGIN IMMEDIATE")
+            newest = _newest(index)
+            if number != (newest.number + 1 if newest else 0):
+                self._open = None  # somebody else wrote, or took the file away: begin where it ends now
+                return
+            for block, sketch in full:
+                self._add(index, block, sketch)
 
     def _prepare(self, index: sqlite3.Connection) -> None:
         if index.execute("PRAGMA user_version").fetchone()[0] == 0:

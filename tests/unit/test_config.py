@@ -1,5 +1,6 @@
 import hashlib
 import os
+from datetime import timedelta
 
 import pytest
 
@@ -361,6 +362,13 @@ def test_a_broken_target_does_not_make_its_labels_look_unknown(load_labelled, tm
     with pytest.raises(ConfigError) as caught:
         load_labelled("{pii: [a.b.c]}\n    listn: x", "{name: m, labels: [pii]}")
     assert [problem.line for problem in caught.value.problems] == [9]
+
+
+def test_how_long_bodies_of_records_are_kept(load, refused):
+    assert load(TARGET).audit.keep_bodies is None
+    assert load("audit: {keep_bodies: 400d}\n" + TARGET).audit.keep_bodies == timedelta(days=400)
+    for wrong in ("0d", "12h", "forever", "-3d", "400"):
+        assert "a number of days such as 400d" in str(refused(f"audit: {{keep_bodies: {wrong}}}\n" + TARGET))
 
 
 def test_the_audit_log_s_key_and_witnesses(load, tmp_path, refused):

@@ -197,7 +197,7 @@ async def test_a_body_that_retention_removed_leaves_its_hash(audit, delivery_to,
     await append(audit, 3)
     await StoredCheckpoints(database, clock, LogKey("countersign/test", bytes(range(32)))).make()
     by = Identity("ben", IdentityKind.USER, (), "unix_socket")
-    assert await audit.forget(NOW + timedelta(days=1), by) == 3
+    assert await audit.forget(NOW + timedelta(days=1), by) == (3, True)
     sink = Sink()
     await finish(delivery_to(sink))
     assert sink.seqs == [1, 2, 3, 4]

@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from countersign.audit import LogKey, verify
+from countersign import _core
+from countersign.audit import Encoded, LogKey, verify
 from countersign.audit.merkle import includes, inclusion_proof
 from countersign.model import AuditEvent, Identity, IdentityKind
-from countersign.store import Database, LogFile, StoredAuditLog, StoredCheckpoints, StoreError
+from countersign.retention import GATEWAY, Retention
+from countersign.store import Database, LogFile, StoredAuditLog, StoredCheckpoints, StoredCursors, StoreError
 
 KEY = LogKey("countersign/test", bytes(range(32)))
 ADMINISTRATOR = Identity("root", IdentityKind.USER)
@@ -43,7 +45,7 @@ def scene(tmp_path):
 
 async def test_old_bodies_go_and_the_log_still_verifies_and_proves(scene):
     await scene.days("monday", "tuesday", "wednesday")
-    assert await scene.log.forget(START + timedelta(days=1, hours=1), ADMINISTRATOR) == 6
+    assert await scene.log.forget(START + timedelta(days=1, hours=1), ADMINISTRATOR) == (6, True)
     newest = await scene.checkpoints.make()
     found = scene.verified()
     assert (found.problem, found.records, found.without_body, found.signed) == ("", 10, 6, 10)
@@ -55,7 +57,7 @@ async def test_old_bodies_go_and_the_log_still_verifies_and_proves(scene):
     assert includes(bytes.fromhex(others[0].hash), 6, newest.size, proof, newest.root)
     with pytest.raises(StoreError, match="removed by retention"):
         log.entry(1)
-    assert await scene.log.forget(START + timedelta(days=1, hours=1), ADMINISTRATOR) == 0
+    assert await scene.log.forget(START + timedelta(days=1, hours=1), ADMINISTRATOR) == (0, True)
 
 
 async def test_what_was_removed_is_nowhere_in_the_file(scene):
@@ -72,7 +74,7 @@ async def test_what_was_removed_is_nowhere_in_the_file(scene):
 async def test_what_no_checkpoint_covers_stays(scene):
     await scene.log.append(AuditEvent("thing", {}))
     scene.now += timedelta(days=9)
-    assert await scene.log.forget(scene.now, ADMINISTRATOR) == 0
+    assert await scene.log.forget(scene.now, ADMINISTRATOR) == (0, True)
 
 
 async def test_i8_bodies_that_somebody_else_removed_are_a_problem(scene):
@@ -88,3 +90,53 @@ async def test_the_store_refuses_every_other_change_of_a_record(scene, change):
     await scene.days("monday")
     with closing(sqlite3.connect(scene.path)) as other, pytest.raises(sqlite3.IntegrityError, match="append-only"):
         other.execute(f"UPDATE audit_batches SET {change}")
+
+
+async def test_a_long_log_is_forgotten_in_steps_that_each_say_so_and_between_which_others_write(scene, monkeypatch):
+    monkeypatch.setattr("countersign.store.audit.FORGET_BYTES", 1)
+    await scene.days("monday", "tuesday", "wednesday")
+    assert await scene.log.forget(START + timedelta(days=1, hours=1), ADMINISTRATOR, at_most_s=-1) == (1, False)
+    forgotten, is_done = await scene.log.forget(START + timedelta(days=1, hours=1), ADMINISTRATOR)
+    assert (forgotten, is_done) == (5, True)
+    await scene.checkpoints.make()
+    found = scene.verified()
+    assert (found.problem, found.without_body) == ("", 6)
+    assert [one.body["up_to"] for one in scene.log.records() if one.kind == "audit.retention"] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_the_gateway_removes_what_its_configuration_does_not_keep_and_no_export_lacks(scene):
+    await scene.days("monday", "tuesday", "wednesday")
+    cursors = StoredCursors(scene.database)
+    keeps_a_day = Retention(scene.log, cursors, ["export:siem", "export:file"], timedelta(days=1, hours=12), lambda: scene.now)
+    assert await keeps_a_day.remove() == 0
+    await cursors.confirm("export:siem", 9)
+    await cursors.confirm("export:file", 4)
+    assert await keeps_a_day.remove() == 4
+    assert await scene.log.holds_old(START + timedelta(days=1, hours=12), behind=4)
+    await cursors.confirm("export:file", 9)
+    assert await keeps_a_day.remove() == 2
+    assert {one.body["by"] for one in scene.log.records() if one.kind == "audit.retention"} == {GATEWAY.name}
+    assert [one.body["secret"] for one in scene.log.records() if one.kind == "thing"] == [f"wednesday {n}" for n in range(3)]
+    await scene.checkpoints.make()
+    assert scene.verified().problem == ""
+
+
+async def test_what_is_freed_is_used_again(scene):
+    """The file does not shrink, nor does it grow while no more is written than is forgotten."""
+    await _fill(scene)
+    await scene.checkpoints.make()
+    scene.now += timedelta(days=1)
+    size = scene.path.stat().st_size
+    for _ in range(5):
+        await scene.log.forget(scene.now, ADMINISTRATOR)
+        await _fill(scene)
+        await scene.checkpoints.make()
+        scene.now += timedelta(days=1)
+    assert scene.path.stat().st_size < 1.5 * size
+
+
+async def _fill(scene):
+    """Some megabytes."""
+    run = _core.Run([Encoded("thing", b'{"text":"%b"}' % (b"x" * 2000))] * 512)
+    for _ in range(4):
+        await scene.database.write(run)
