@@ -29,6 +29,7 @@ from countersign.protocols.postgres.masking import TargetMasks
 from countersign.protocols.postgres.session import Lanes, PostgresListener
 from countersign.protocols.postgres.session.listener import Services as SessionServices
 from countersign.protocols.postgres.session.memory import LongMessages, room_of_this_machine
+from countersign.recording import Recordings, library_of, recordings_of
 from countersign.retention import Retention
 from countersign.reviews.service import ReviewService
 from countersign.store import (
@@ -77,6 +78,8 @@ class Parts:
         self.sign_in = ConsoleSignIn(now)
         self.failures = Failures(self.audit, time.monotonic)
         self.config = config
+        self.recordings: Recordings | None = None
+        """Where a gateway runs."""
 
     async def sign(self) -> str:
         """Make a checkpoint now, if anything was appended; the newest note. Raises ``AuditUnavailable``."""
@@ -102,9 +105,7 @@ class Parts:
 
     async def health(self, statuses: Callable[[], Awaitable[list[Status]]]) -> Health:
         """How the log is doing; what cannot be read is trouble too."""
-        recordings = self.config.recordings_path
-        # One that is not there yet is made for the first session.
-        is_writable = os.access(recordings if recordings.exists() else recordings.parent, os.W_OK)
+        is_writable = self.recordings is None or not self.recordings.failure
         trouble = self.database.trouble
         try:
             records, signed, made_at = await StoredCheckpoints.extent(self.database)
@@ -163,7 +164,7 @@ class Parts:
             keys=self.keys,
             audit=self.audit,
             sessions=self.sessions,
-            recordings=self.config.recordings_path,
+            recordings=library_of(self.config.recordings),
             sign_in=self.sign_in,
             failures=self.failures,
             online=online,
@@ -264,7 +265,9 @@ class Gateway:
     async def _listen(self, database: Database) -> None:
         hash_key = await database.secret("hash operator")
         gate = Gate(lambda: self.config.policy, self.parts.audit, self.parts.reviews, new_id)
-        lanes = Lanes(database.intake)
+        recordings = self.parts.recordings = recordings_of(self.config.recordings, self.parts.audit.hand_over)
+        self._stack.push_async_callback(asyncio.to_thread, recordings.close)
+        lanes = Lanes(database.intake, recordings.spool)
         lanes.start()
         self._stack.callback(lanes.stop)
         services = SessionServices(
@@ -273,8 +276,8 @@ class Gateway:
             failures=self.parts.failures,
             audit=self.parts.audit,
             sessions=self.parts.sessions,
-            recordings=self.config.recordings_path,
-            rows_recorded=self.config.rows_recorded,
+            recordings=recordings,
+            rows_recorded=self.config.recordings.rows,
             clock=now,
             new_id=new_id,
             review_url=lambda review_id: f"{self.console_url}/#/reviews/{review_id}",

@@ -10,6 +10,7 @@ from countersign.audit_settings import AuditSettings, take_audit
 from countersign.masking.rules import LABEL, ColumnLabels, Labelled, column_problem
 from countersign.model import Target
 from countersign.policy import Policy, PolicyError, load_policies
+from countersign.recording_settings import RecordingSettings, take_recordings
 from countersign.settings import Secret, is_loopback, take_file, take_one_of, take_secret, warn_if_readable
 from countersign.yaml_lines import Mapping, Problem, Section, parse
 
@@ -110,8 +111,7 @@ class Config:
     path: Path
     store_path: Path
     audit: AuditSettings
-    recordings_path: Path
-    rows_recorded: int
+    recordings: RecordingSettings
     console: Listen
     admin_socket: Path
     targets: tuple[PostgresTarget, ...]
@@ -141,13 +141,12 @@ def load_config(path: Path) -> Config:
     policy = _policy(section, path.parent, labelled)
     _warn_of_idle_labels(targets, policy, warnings)
     store_path = _store(section, path.parent)
-    recordings_path, rows_recorded = _recordings(section, path.parent)
+    recordings = take_recordings(section, path.parent, warnings)
     config = Config(
         path=path,
         store_path=store_path,
         audit=take_audit(section, path.parent, store_path, warnings),
-        recordings_path=recordings_path,
-        rows_recorded=rows_recorded,
+        recordings=recordings,
         console=console,
         admin_socket=path.parent / section.take("admin_socket", str, "countersign.sock"),
         targets=targets,
@@ -169,31 +168,6 @@ def _store(section: Section, directory: Path) -> Path:
     # Of the URL only the scheme is quoted: a password may stand anywhere behind it.
     section.complain("store", f"'store' is {url.partition(':')[0]!r}, which is no store", hint)
     return directory / "countersign.db"
-
-
-def _recordings(section: Section, directory: Path) -> tuple[Path, int]:
-    """Where recordings are kept, and how many rows of a command they show: a place, or a mapping of both."""
-    if not isinstance(section.mapping.get("recordings"), Mapping):
-        return _recordings_place(section, "recordings", directory), ROWS_RECORDED
-    inner = section.section("recordings")
-    assert inner is not None
-    rows: int = inner.take("rows", int, ROWS_RECORDED)
-    if not 0 <= rows <= MOST_ROWS_RECORDED:
-        inner.complain("rows", f"'rows' is {rows}", f"0 (none) to {MOST_ROWS_RECORDED:,}")
-    place = _recordings_place(inner, "url", directory)
-    inner.finish()
-    return place, rows
-
-
-def _recordings_place(section: Section, key: str, directory: Path) -> Path:
-    url: str = section.take(key, str, "file://recordings")
-    if not url.startswith("file://") or url == "file://":
-        section.complain(
-            key,
-            f"{key!r} is {url.partition(':')[0]!r}, which is no place",
-            "file://FOLDER; object storage is not supported yet",
-        )
-    return directory / url.removeprefix("file://")
 
 
 def _console(section: Section) -> Listen:

@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, settings
 
 from countersign.demo.database import DemoDatabase
 from countersign.demo.leash import Leash
+from countersign.recording import Folder, Library, open_chunk
 
 # How long an example takes says more of what else the machine does than of the code.
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -140,8 +141,15 @@ class Gateway:
 
     def everything_kept(self) -> str:
         """The text of every file that the gateway keeps, and of its own log."""
-        files = [path.read_bytes().decode("utf-8", "replace") for path in self.folder.rglob("*") if path.is_file()]
-        return "".join(files) + "".join(self.log)
+        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        texts = [_recorded(path) if path.suffix == ".csrec" else path.read_bytes() for path in files]
+        return b"".join(texts).decode("utf-8", "replace") + "".join(self.log)
+
+    def recorded(self) -> str:
+        """What the recordings hold, once every session is over."""
+        library = Library(Folder(self.folder / "recordings"))
+        wait_for(lambda: all(library.open(name).is_closed for name in library.ids()), "the ends of the recordings")
+        return "".join(_recorded(path).decode() for path in self.folder.rglob("*.csrec"))
 
     def kill(self) -> None:
         self._leash.release()
@@ -211,6 +219,12 @@ class ObjectServer:
     def close(self) -> None:
         self.client.close()
         self.stop()
+
+
+def _recorded(path: Path) -> bytes:
+    """The lines of a recording as it stands, unpacked: what is compressed would hide what it holds."""
+    place = Folder(path.parent)
+    return b"".join(open_chunk(place.read(path.stem, chunk), [])[1] for chunk in place.chunks(path.stem))
 
 
 class InBackground:

@@ -17,7 +17,7 @@ from countersign.api.services import Services
 from countersign.audit import AuditUnavailable
 from countersign.identity import KeyProblem
 from countersign.model.blast import NoBlastRadius
-from countersign.recording import RecordingNotFound
+from countersign.recording import PlaceProblem, RecordingDamaged, RecordingLocked, RecordingNotFound
 from countersign.reviews.errors import NotAReviewer, ReviewConflict, ReviewError, ReviewNotFound
 
 log = structlog.get_logger(__name__)
@@ -38,6 +38,9 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     ReviewError: (422, "invalid"),
     KeyProblem: (422, "invalid"),
     RecordingNotFound: (404, "not_found"),
+    RecordingDamaged: (409, "damaged"),
+    RecordingLocked: (409, "locked"),
+    PlaceProblem: (503, "recordings_unavailable"),
     AuditUnavailable: (503, "store_unavailable"),
 }
 CODES = {401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 409: "conflict"}

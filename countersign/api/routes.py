@@ -28,7 +28,6 @@ from countersign.audit.access import Access, accessed
 from countersign.audit.search import Query as AuditSearch
 from countersign.model import AuditEvent, DecisionKind, Review, ReviewState
 from countersign.model.clock import to_text
-from countersign.recording import read_recording
 
 log = structlog.get_logger(__name__)
 
@@ -270,7 +269,7 @@ async def sessions(services: Working, _: Someone) -> dict[str, Any]:
 async def recording(session_id: str, services: Working, identity: Administrator) -> dict[str, Any]:
     """What a session showed its client."""
     await services.audit.append(accessed(identity, Access.RECORDING, {"session_id": session_id}))
-    return {"events": list(read_recording(services.recordings, session_id))}
+    return {"events": await asyncio.to_thread(lambda: list(services.recordings.open(session_id).events()))}
 
 
 @router.get("/api/v1/audit")

@@ -2,13 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from countersign.api.sign_in import ConsoleSignIn
 from countersign.audit.delivery import Status
 from countersign.config import Config
 from countersign.identity import Failures, Keys
 from countersign.model import Trouble
+from countersign.recording import Library
 from countersign.reviews.service import ReviewService
 from countersign.store import StoredAuditLog, StoredSessions
 
@@ -35,7 +35,7 @@ class Services:
     keys: Keys
     audit: StoredAuditLog
     sessions: StoredSessions
-    recordings: Path
+    recordings: Library
     sign_in: ConsoleSignIn
     failures: Failures
     online: bool

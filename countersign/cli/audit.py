@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import Progress
 
-from countersign.audit import AuditUnavailable, Checkpoint, NoteError, VerifierKey, record_of, verify
+from countersign.audit import AuditUnavailable, Checkpoint, LogReader, NoteError, VerifierKey, record_of, verify
 from countersign.audit.checkpoints import check_consistency, check_inclusion, consistency_text, inclusion_text, notes_in
 from countersign.audit.export import FORMS, Form, LineWriter
 from countersign.audit.merkle import consistency_proof, inclusion_proof
@@ -31,6 +32,9 @@ from countersign.cli.shared import (
     settings,
 )
 from countersign.client import Client
+from countersign.recording import PlaceProblem
+from countersign.recording.places import place_of
+from countersign.recording.verify import KINDS, RecordingsCheck, check_recordings
 from countersign.reviews.preview import terminal_safe
 
 if TYPE_CHECKING:
@@ -59,6 +63,7 @@ def verify_log(
     export: Annotated[Path | None, typer.Option(help="Check an export in JSON lines instead of the store.")] = None,
     checkpoint: CheckpointOption = None,
     proof: Annotated[Path | None, typer.Option(help="Check only this proof, of a record, or of growth since --checkpoint.")] = None,
+    recordings: Annotated[bool, typer.Option("--recordings", help="Check the recordings of the configuration too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check that no record was altered, removed, reordered or inserted, and every checkpoint."""
@@ -72,10 +77,13 @@ def verify_log(
             _check_proof(_text(proof), held, trusted)
             return
         with _progress() as advance:
-            found = verify(ExportFile(export) if export else _log(config, store), key=trusted, held=held, progress=advance)
+            log = ExportFile(export) if export else _log(config, store)
+            found = verify(log, key=trusted, held=held, progress=advance)
+        checked = _check_recordings(config, log) if recordings and found.ok else None
     if as_json:
-        print_json(verification_json(found))
-        raise typer.Exit(0 if found.ok else 1)
+        about = {} if checked is None else {"recordings": asdict(checked)}
+        print_json(verification_json(found) | about)
+        raise typer.Exit(0 if found.ok and not (checked and checked.problems) else 1)
     if not found.ok:
         fail(f"the log does not verify: {found.problem}")
     removed = f", {found.without_body} of them without their body" if found.without_body else ""
@@ -84,6 +92,20 @@ def verify_log(
         typer.echo("no signature was checked: give --key, the public key of the log")
     else:
         typer.echo(f"signed by {trusted.name}: {found.signed} of them; a checkpoint is made every minute and at shutdown")
+    if checked is not None:
+        for problem in checked.problems:
+            typer.echo(terminal_safe(problem), err=True)
+        if checked.problems:
+            fail("the recordings do not verify")
+        typer.echo(f"recordings: {checked.chunks} chunks of {checked.recordings} are as they were stored")
+
+
+def _check_recordings(config: Path, log: LogReader) -> RecordingsCheck:
+    """The recordings that the configuration leads to, against what a log says of them."""
+    marks = [f'"kind":"{kind}"'.encode() for kind in KINDS]
+    lines = (line for batch in log.batches() for line in batch.lines if any(mark in line for mark in marks))
+    records = (record for record in map(record_of, lines) if record.kind in KINDS)
+    return check_recordings(place_of(settings(config).recordings), records)
 
 
 @app.command("prove")
@@ -326,7 +348,7 @@ def exports(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) 
 def _in_one_sentence() -> Iterator[None]:
     try:
         yield
-    except (NoteError, AuditUnavailable, OSError, UnicodeDecodeError, ValueError) as error:
+    except (NoteError, AuditUnavailable, PlaceProblem, OSError, UnicodeDecodeError, ValueError) as error:
         fail(str(error))
 
 

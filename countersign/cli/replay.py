@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, fail, on_record, out, print_json, settings
-from countersign.recording import RecordingNotFound, read_recording
+from countersign.recording import PlaceProblem, RecordingDamaged, RecordingLocked, RecordingNotFound, library_of
 from countersign.reviews.preview import one_line, terminal_safe
 
 
@@ -23,8 +23,8 @@ def replay(
     """Show what a session showed its client, after masking."""
     on_record(config, "recording", session)
     try:
-        events: list[dict[str, Any]] = list(read_recording(settings(config).recordings_path, session))
-    except RecordingNotFound as error:
+        events: list[dict[str, Any]] = list(library_of(settings(config).recordings).open(session).events())
+    except (RecordingNotFound, RecordingDamaged, RecordingLocked, PlaceProblem) as error:
         fail(str(error))
     if as_json:
         print_json(events)

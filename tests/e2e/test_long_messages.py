@@ -155,7 +155,7 @@ def test_a_share_of_each_of_many_values_is_kept(make_gateway, empty):
     first, second, third, fourth = [one["shown"] for one in record["parameters"]]
     assert (first, second, fourth) == ("é" * 40_000, "short", "NULL")
     assert third == "ü" * 131_072 + "… (cut here: 262,144 of 1,200,000 bytes are shown)"
-    recording = next(gateway.folder.rglob("*.jsonl")).read_text()
+    recording = gateway.recorded()
     (shown,) = [event for event in map(json.loads, recording.splitlines()) if event["type"] == "command"]
     assert shown["parameters"][2] == third
 
@@ -164,7 +164,7 @@ def test_a_recording_keeps_a_part_of_a_long_value(open_gateway, empty):
     empty.execute("INSERT INTO big (t) VALUES (repeat('x', 700000))")
     with open_gateway.connect() as connection:
         connection.execute("SELECT t, 1 FROM big")
-    recording = next(open_gateway.folder.rglob("*.jsonl")).read_text()
+    recording = open_gateway.recorded()
     assert len(recording) < 400_000
 
 

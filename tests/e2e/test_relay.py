@@ -48,13 +48,13 @@ def test_i1_every_command_has_its_record_and_its_outcome_and_the_log_verifies(ga
     gateway.cli("audit", "verify")
 
 
-def test_the_recording_shows_what_the_thread_carried(gateway):
+def test_the_recording_shows_what_the_thread_carried(gateway, eventually):
     with gateway.connect() as connection:
         connection.execute("SELECT 'the recorded one'")
         for number in range(REPEATS):
             connection.execute(f"SELECT ssn, {number} FROM customers WHERE id = 1")
     session = session_of(gateway, "the recorded one")
-    replayed = gateway.cli("replay", session).stdout
+    replayed = eventually(lambda: "closed: " in (shown := gateway.cli("replay", session).stdout) and shown, "the whole recording")
     assert all(f"SELECT ssn, {number} FROM customers" in replayed for number in range(REPEATS))
     assert replayed.count("6711") >= REPEATS and "123-45-6711" not in replayed
 

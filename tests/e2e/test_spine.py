@@ -369,11 +369,11 @@ def test_i9_bytes_behind_an_ssl_request_are_refused(gateway):
     assert answer[:1] == b"E"
 
 
-def test_replay_shows_the_session_after_masking(gateway):
+def test_replay_shows_the_session_after_masking(gateway, eventually):
     with gateway.connect() as connection:
         connection.execute("SELECT ssn FROM customers WHERE id = 7").fetchall()
         session = gateway.json("sessions", "list")[0]["id"]
-    shown = gateway.cli("replay", session).stdout
+    shown = eventually(lambda: "closed: " in (told := gateway.cli("replay", session).stdout) and told, "the whole recording")
     assert "SELECT ssn FROM customers" in shown
     assert "***-**-6717" in shown
 

@@ -6,6 +6,7 @@ import pytest
 
 from countersign.audit_settings import FilePlace, WebhookPlace
 from countersign.config import ConfigError, Listen, Upstream, load_config
+from countersign.recording_settings import RecordingSettings
 from countersign.settings import is_loopback
 
 TARGET = """targets:
@@ -44,7 +45,7 @@ def refused(load, tmp_path):
 def test_the_least_configuration_and_its_defaults(load, tmp_path):
     config = load(TARGET)
     assert config.store_path == tmp_path / "countersign.db"
-    assert (config.recordings_path, config.rows_recorded) == (tmp_path / "recordings", 200)
+    assert config.recordings == RecordingSettings(tmp_path / "recordings", 200, 30)
     assert config.admin_socket == tmp_path / "countersign.sock"
     assert config.console == Listen("127.0.0.1", 8420)
     assert config.targets[0].upstream == Upstream("db.internal", 5432, "app", None, "verify-full", None)
@@ -71,7 +72,7 @@ def test_everything_is_relative_to_the_file_and_not_to_where_one_stands(load, tm
         + TARGET
     )
     assert config.store_path == tmp_path / "data/x.db"
-    assert str(config.recordings_path) == "/var/rec"
+    assert str(config.recordings.place) == "/var/rec"
     assert config.admin_socket == tmp_path / "run/s"
     assert [rule.name for rule in config.policy.rules] == ["a", "b"]
     assert load("store: sqlite:////var/x.db\npolicies: []\n" + TARGET).store_path.as_posix() == "/var/x.db"
@@ -154,11 +155,16 @@ def with_target(line):
         (TARGET + "store: postgresql://h/d?password=hunter2-literal\n", "8: 'store' is 'postgresql'"),
         (TARGET + "store: 'sqlite:///'\n", "8: 'store' is 'sqlite'"),
         (TARGET + "store: x.db\n", "8: 'store' is 'x.db'"),
-        (TARGET + "recordings: s3://key:hunter2-literal@bucket\n", "8: 'recordings' is 's3'"),
+        (TARGET + "recordings: s3://key:hunter2-literal@bucket\n", "8: 'recordings' is no place in object storage"),
         (TARGET + "recordings: file://\n", "8: 'recordings' is 'file'"),
         (TARGET + "recordings: {url: 'ftp://x'}\n", "8: 'url' is 'ftp'"),
         (TARGET + "recordings: {rows: -1}\n", "8: 'rows' is -1 (hint: 0 (none) to 1,000,000)"),
         (TARGET + "recordings: {rows: true}\n", "8: 'rows' must be a whole number"),
+        (TARGET + "recordings: {pause_s: -1}\n", "8: 'pause_s' is -1"),
+        (TARGET + "recordings: {key: hunter2-literal}\n", "8: a key does not stand in the configuration"),
+        (TARGET + "recordings: {key: 'env:PATH'}\n", "8: 'key' is no key: it is not 32 bytes in base64"),
+        (TARGET + "recordings: {older_keys: {first: 'env:PATH'}}\n", "8: 'first' is no key"),
+        (TARGET + "recordings: {url: 's3://b', access_key_id: 'env:PATH'}\n", "8: 'access_key_id' and 'secret_access_key'"),
         (TARGET + "recordings: {row: 1}\n", "8: unknown key 'row'"),
         (TARGET + "console:\n  listen: 0.0.0.0:8420\n", "9: the console listens on loopback only"),
         (TARGET + "console:\n  listen: 127.evil.example:8420\n", "9: the console listens on loopback only"),

@@ -508,7 +508,7 @@ mod _core {
     use super::sketch::{Sketcher, sketch_places, turn_sketches};
 
     #[pymodule_export]
-    use super::relay::{Engine, Epoch, Intake, Lane, Run, tree_extend, tree_root};
+    use super::relay::{Engine, Epoch, Intake, Lane, Run, Spool, tree_extend, tree_root};
     #[pymodule_export]
     use super::{
         BackendDecoder, FrontendDecoder, Masker, ProtocolError, RowPlan, StartupDecoder, StreamDigest,

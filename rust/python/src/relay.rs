@@ -16,7 +16,9 @@ use countersign_core::{
     merkle::Edge,
     records::{self, Record, Sealed, Template},
 };
-use countersign_relay::{Engine as CoreEngine, Entrant, Intake as CoreIntake, Item, Returned, Why};
+use countersign_relay::{
+    Engine as CoreEngine, Entrant, Intake as CoreIntake, Item, Returned, Spool as CoreSpool, Why,
+};
 use pyo3::{
     exceptions::{PyOSError, PyRuntimeError, PyValueError},
     prelude::*,
@@ -74,6 +76,50 @@ impl Intake {
 
     fn __len__(&self) -> usize {
         self.0.length()
+    }
+}
+
+/// Where recorded events wait for whoever stores them.
+#[pyclass(frozen)]
+pub struct Spool(Arc<CoreSpool>);
+
+#[pymethods]
+impl Spool {
+    #[new]
+    fn new(enough: usize, limit: usize) -> Self {
+        Self(Arc::new(CoreSpool::new(enough, limit)))
+    }
+
+    fn put(&self, recording: u64, events: &[u8]) {
+        self.0.put(recording, events);
+    }
+
+    fn ring(&self) {
+        self.0.ring();
+    }
+
+    fn wait(&self, py: Python<'_>, timeout_s: f64) -> bool {
+        let timeout = Duration::try_from_secs_f64(timeout_s).unwrap_or(Duration::MAX);
+        py.detach(|| self.0.wait(timeout.min(Duration::from_secs(3600))))
+    }
+
+    fn take<'py>(&self, py: Python<'py>) -> Vec<(u64, Bytes<'py>)> {
+        let taken = self.0.take().into_iter();
+        taken
+            .map(|(recording, events)| (recording, PyBytes::new(py, &events)))
+            .collect()
+    }
+
+    fn accepts(&self) -> bool {
+        self.0.accepts()
+    }
+
+    fn set_accepts(&self, accepts: bool) {
+        self.0.set_accepts(accepts);
+    }
+
+    fn has_room(&self) -> bool {
+        self.0.has_room()
     }
 }
 
@@ -369,7 +415,6 @@ fn returned_parts(py: Python<'_>, returned: Returned) -> ReturnedParts<'_> {
         Why::Left => ("left", String::new()),
         Why::Asked => ("asked", String::new()),
         Why::Broken(detail) => ("broken", detail),
-        Why::RecordingFailed(detail) => ("recording failed", detail),
     };
     (
         why,
@@ -390,13 +435,13 @@ pub struct Engine(CoreEngine);
 impl Engine {
     /// Takes `bell_fd` over, and writes a byte to it when sessions have been given back.
     #[new]
-    fn new(intake: &Intake, bell_fd: i32) -> PyResult<Self> {
-        CoreEngine::start(intake.0.clone(), owned(bell_fd))
+    fn new(intake: &Intake, spool: &Spool, bell_fd: i32) -> PyResult<Self> {
+        CoreEngine::start(intake.0.clone(), spool.0.clone(), owned(bell_fd))
             .map(Self)
             .map_err(PyOSError::new_err)
     }
 
-    /// Takes the three descriptors over. `age_us`: how long ago the recording began.
+    /// Takes both descriptors over. `recording` is its number in the spool, `age_us` how long ago it began.
     #[allow(clippy::too_many_arguments)] // what a session is made of
     fn enter(
         &self,
@@ -404,7 +449,7 @@ impl Engine {
         lane: &Lane,
         client_fd: i32,
         target_fd: i32,
-        recording_fd: i32,
+        recording: u64,
         epoch: &Epoch,
         age_us: u64,
     ) -> PyResult<()> {
@@ -413,7 +458,7 @@ impl Engine {
             lane: lane.0.clone(),
             client: owned(client_fd),
             target: owned(target_fd),
-            recording: owned(recording_fd),
+            recording,
             epoch: epoch.0.clone(),
             since: now.checked_sub(Duration::from_micros(age_us)).unwrap_or(now),
         };

@@ -17,13 +17,10 @@ use std::{
 use countersign_core::lane::{Lane, Out, Reply, Turned};
 use mio::{Events, Interest, Poll, Token, Waker, event::Event, unix::SourceFd};
 
-use crate::Intake;
+use crate::{Intake, Spool};
 
 const READ_BYTES: usize = 128 << 10;
-const RECORDING_BYTES: usize = 64 << 10;
-/// How long recorded events may wait for others to be written with them.
-const RECORDING_EVERY: Duration = Duration::from_millis(30);
-/// How soon a session that waits for the audit writer is looked at again.
+/// How soon a session that waits for a writer is looked at again.
 const RETRY: Duration = Duration::from_millis(1);
 /// How many reads one session gets before the others have their turn.
 const TURNS: usize = 16;
@@ -34,7 +31,8 @@ pub struct Entrant {
     pub lane: Arc<Mutex<Lane>>,
     pub client: File,
     pub target: File,
-    pub recording: File,
+    /// Its number in the spool.
+    pub recording: u64,
     /// Moves on when a judgement may have become another.
     pub epoch: Arc<AtomicU64>,
     /// When the recording began.
@@ -55,7 +53,6 @@ pub enum Why {
     Asked,
     /// The target broke the protocol.
     Broken(String),
-    RecordingFailed(String),
 }
 
 /// A session given back, with what was read and not used and what could not be sent yet.
@@ -81,6 +78,7 @@ struct Shared {
     bell: File,
     waker: Waker,
     intake: Arc<Intake>,
+    spool: Arc<Spool>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -95,7 +93,7 @@ pub struct Engine {
 
 impl Engine {
     /// `bell` is written a byte when sessions have been given back.
-    pub fn start(intake: Arc<Intake>, bell: File) -> io::Result<Self> {
+    pub fn start(intake: Arc<Intake>, spool: Arc<Spool>, bell: File) -> io::Result<Self> {
         let poll = Poll::new()?;
         let shared = Arc::new(Shared {
             commands: Mutex::default(),
@@ -103,6 +101,7 @@ impl Engine {
             bell,
             waker: Waker::new(poll.registry(), WAKER)?,
             intake,
+            spool,
         });
         let run = Run {
             poll,
@@ -110,8 +109,6 @@ impl Engine {
             sessions: HashMap::new(),
             ready: VecDeque::new(),
             buffer: vec![0; READ_BYTES],
-            dirty: false,
-            flushed: Instant::now(),
         };
         let thread = std::thread::Builder::new()
             .name("countersign-relay".to_owned())
@@ -235,8 +232,7 @@ struct Session {
     lane: Arc<Mutex<Lane>>,
     client: Side,
     target: Side,
-    recording: File,
-    recorded: Vec<u8>,
+    recording: u64,
     epoch: Arc<AtomicU64>,
     since: Instant,
     queued: bool,
@@ -249,7 +245,7 @@ enum Next {
     Idle,
     /// More at once, behind the others.
     Again,
-    /// More when the audit writer has caught up.
+    /// More when a writer has caught up.
     Later,
     Back(Back),
 }
@@ -279,9 +275,6 @@ struct Run {
     sessions: HashMap<u64, Session>,
     ready: VecDeque<u64>,
     buffer: Vec<u8>,
-    /// Something waits to be written to a recording.
-    dirty: bool,
-    flushed: Instant,
 }
 
 /// The client's token is odd, the target's even; 0 is the waker's.
@@ -310,22 +303,18 @@ impl Run {
                     self.look(number);
                 }
             }
-            if self.dirty && self.flushed.elapsed() >= RECORDING_EVERY {
-                self.write_recordings();
-            }
         }
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() {
-            let all_wait = self
-                .ready
-                .iter()
-                .all(|number| self.sessions.get(number).is_none_or(|session| session.waits));
-            return Some(if all_wait { RETRY } else { Duration::ZERO });
+        if self.ready.is_empty() {
+            return None;
         }
-        self.dirty
-            .then(|| RECORDING_EVERY.saturating_sub(self.flushed.elapsed()))
+        let all_wait = self
+            .ready
+            .iter()
+            .all(|number| self.sessions.get(number).is_none_or(|session| session.waits));
+        Some(if all_wait { RETRY } else { Duration::ZERO })
     }
 
     /// Carry out what was asked; false when it is time to stop.
@@ -361,7 +350,6 @@ impl Run {
                 client: Side::new(entrant.client),
                 target: Side::new(entrant.target),
                 recording: entrant.recording,
-                recorded: Vec::new(),
                 epoch: entrant.epoch,
                 since: entrant.since,
                 queued: false,
@@ -397,29 +385,12 @@ impl Run {
         let Some(session) = self.sessions.get_mut(&number) else {
             return;
         };
-        let next = session.step(&mut self.buffer, &self.shared.intake);
+        let next = session.step(&mut self.buffer, &self.shared.intake, &self.shared.spool);
         session.queued = matches!(next, Next::Again | Next::Later);
-        if !self.dirty && !session.recorded.is_empty() {
-            self.dirty = true;
-            self.flushed = Instant::now();
-        }
         match next {
             Next::Idle => {}
             Next::Again | Next::Later => self.ready.push_back(number),
             Next::Back(back) => self.give_back(number, back),
-        }
-    }
-
-    fn write_recordings(&mut self) {
-        self.dirty = false;
-        let mut failed = Vec::new();
-        for (number, session) in &mut self.sessions {
-            if let Err(error) = session.write_recording() {
-                failed.push((*number, error.to_string()));
-            }
-        }
-        for (number, why) in failed {
-            self.give_back(number, Back::new(Why::RecordingFailed(why)));
         }
     }
 
@@ -450,15 +421,11 @@ impl Run {
     }
 }
 
-fn give(mut session: Session, back: Back) -> Returned {
-    let why = match session.write_recording() {
-        Ok(()) => back.why,
-        Err(error) => Why::RecordingFailed(error.to_string()),
-    };
+fn give(session: Session, back: Back) -> Returned {
     // Whatever the reason, the reply to a request in flight is followed from here by whoever takes the session.
     let turned = back.turned.or_else(|| locked(&session.lane).give_up());
     Returned {
-        why,
+        why: back.why,
         turned,
         from_client: back.from_client,
         from_target: back.from_target,
@@ -469,7 +436,7 @@ fn give(mut session: Session, back: Back) -> Returned {
 
 impl Session {
     /// Move what can be moved.
-    fn step(&mut self, buffer: &mut [u8], intake: &Intake) -> Next {
+    fn step(&mut self, buffer: &mut [u8], intake: &Intake, spool: &Spool) -> Next {
         self.waits = false;
         let lane = self.lane.clone();
         let mut lane = locked(&lane);
@@ -483,9 +450,9 @@ impl Session {
                 return Next::Idle; // a slow client keeps the target waiting, and a slow target the client
             }
             let next = if self.target.readable {
-                self.read_target(&mut lane, buffer, intake)
+                self.read_target(&mut lane, buffer, intake, spool)
             } else if self.client.readable && !lane.is_busy() {
-                self.read_client(&mut lane, buffer, intake)
+                self.read_client(&mut lane, buffer, intake, spool)
             } else {
                 return Next::Idle;
             };
@@ -500,7 +467,13 @@ impl Session {
         u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn read_target(&mut self, lane: &mut Lane, buffer: &mut [u8], intake: &Intake) -> Option<Next> {
+    fn read_target(
+        &mut self,
+        lane: &mut Lane,
+        buffer: &mut [u8],
+        intake: &Intake,
+        spool: &Spool,
+    ) -> Option<Next> {
         let count = self.target.read(buffer);
         let data = buffer.get(..count).unwrap_or_default();
         if data.is_empty() {
@@ -518,19 +491,26 @@ impl Session {
             intake.put(&mut out.records);
         }
         self.client.send(out.to_client);
-        self.recorded.extend_from_slice(&out.recording);
+        spool.put(self.recording, &out.recording);
         match reply {
             Reply::Turned(turned) => Some(Next::Back(Back {
                 turned: Some(turned),
                 ..Back::new(Why::Turned)
             })),
             Reply::Complete(left) if !left.is_empty() => Some(unasked(left)),
-            Reply::Goes | Reply::Complete(_) => self.recording_problem(),
+            Reply::Goes | Reply::Complete(_) => None,
         }
     }
 
-    fn read_client(&mut self, lane: &mut Lane, buffer: &mut [u8], intake: &Intake) -> Option<Next> {
-        if intake.accepts() && !intake.has_room() {
+    fn read_client(
+        &mut self,
+        lane: &mut Lane,
+        buffer: &mut [u8],
+        intake: &Intake,
+        spool: &Spool,
+    ) -> Option<Next> {
+        let accepts = intake.accepts() && spool.accepts();
+        if accepts && !(intake.has_room() && spool.has_room()) {
             self.waits = true;
             return Some(Next::Later);
         }
@@ -541,7 +521,7 @@ impl Session {
         }
         let mut out = Out::default();
         let epoch = self.epoch.load(Ordering::Acquire);
-        if !intake.accepts() || !lane.client(data, self.now_us(), epoch, &mut out) {
+        if !accepts || !lane.client(data, self.now_us(), epoch, &mut out) {
             return Some(Next::Back(Back {
                 from_client: data.to_vec(),
                 ..Back::new(Why::Request)
@@ -549,25 +529,8 @@ impl Session {
         }
         intake.put(&mut out.records); // I1: ahead of the bytes
         self.target.send(out.to_target);
-        self.recorded.extend_from_slice(&out.recording);
-        self.recording_problem()
-    }
-
-    fn recording_problem(&mut self) -> Option<Next> {
-        if self.recorded.len() < RECORDING_BYTES {
-            return None;
-        }
-        let error = self.write_recording().err()?;
-        Some(Next::Back(Back::new(Why::RecordingFailed(error.to_string()))))
-    }
-
-    fn write_recording(&mut self) -> io::Result<()> {
-        if !self.recorded.is_empty() {
-            self.recording.write_all(&self.recorded)?;
-            self.recorded.clear();
-            self.recorded.shrink_to(RECORDING_BYTES);
-        }
-        Ok(())
+        spool.put(self.recording, &out.recording);
+        None
     }
 }
 

@@ -20,7 +20,7 @@ use countersign_core::{
     masking::rows::RowPlan,
     records::Template,
 };
-use countersign_relay::{Engine, Entrant, Intake, Item, Returned, Why};
+use countersign_relay::{Engine, Entrant, Intake, Item, Returned, Spool, Why};
 
 const SELECT: &[u8] = b"Q\0\0\0\x0dSELECT 1\0";
 const DELETE: &[u8] = b"Q\0\0\0\x0dDELETE t\0";
@@ -30,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Scene {
     engine: Engine,
     intake: Arc<Intake>,
+    spool: Arc<Spool>,
     bell: UnixStream,
     client: UnixStream,
     target: UnixStream,
@@ -62,14 +63,15 @@ fn scene() -> Scene {
     };
     lane.know(simple_key(b"SELECT 1"), shape, 1);
     let intake = Arc::new(Intake::new(4));
+    let spool = Arc::new(Spool::new(1 << 20, 1 << 20));
     let (bell, rings) = UnixStream::pair().unwrap();
-    let engine = Engine::start(intake.clone(), file(rings)).unwrap();
+    let engine = Engine::start(intake.clone(), spool.clone(), file(rings)).unwrap();
     let ((client, near), (target, far)) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
     let entrant = Entrant {
         lane: Arc::new(Mutex::new(lane)),
         client: file(near),
         target: file(far),
-        recording: File::options().write(true).open("/dev/null").unwrap(),
+        recording: 7,
         epoch: Arc::new(AtomicU64::new(1)),
         since: Instant::now(),
     };
@@ -77,6 +79,7 @@ fn scene() -> Scene {
     Scene {
         engine,
         intake,
+        spool,
         bell: patient(bell),
         client: patient(client),
         target: patient(target),
@@ -208,4 +211,30 @@ fn a_target_that_breaks_the_protocol_is_told_apart() {
     Scene::hears(&mut scene.target, SELECT);
     scene.target.write_all(b"C\0\0\0\x01").unwrap();
     assert!(matches!(scene.returned().why, Why::Broken(_)));
+}
+
+#[test]
+fn what_a_session_shows_is_handed_over_to_be_stored() {
+    let mut scene = scene();
+    scene.client.write_all(SELECT).unwrap();
+    Scene::hears(&mut scene.target, SELECT);
+    scene.target.write_all(REPLY).unwrap();
+    Scene::hears(&mut scene.client, REPLY);
+    let taken = scene.spool.take();
+    let events = String::from_utf8(taken.get(&7).cloned().unwrap_or_default()).unwrap();
+    assert!(events.contains("\"type\":\"command\""), "{events}");
+    assert_eq!(taken.len(), 1);
+}
+
+#[test]
+fn a_request_that_could_not_be_recorded_is_given_back_unsent() {
+    let mut scene = scene();
+    scene.spool.set_accepts(false);
+    scene.client.write_all(SELECT).unwrap();
+    let returned = scene.returned();
+    assert_eq!(
+        (returned.why, returned.from_client),
+        (Why::Request, SELECT.to_vec())
+    );
+    assert!(returned.to_target.is_empty() && scene.intake.take(9).is_empty());
 }

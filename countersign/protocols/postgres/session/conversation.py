@@ -372,7 +372,6 @@ class Conversation:
                 self.schema_changed = self.changes_unseen = False
                 self.changes = self.own = self.has_made_checks = None
                 self.surroundings.catalog.expire()
-        self.recorder.flush()
 
     def fail(self, error: BaseException) -> None:
         """End the session with this error."""

@@ -5,7 +5,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from countersign._core import Engine, Epoch, Intake, Lane
+from countersign._core import Engine, Epoch, Intake, Lane, Spool
+from countersign.recording import Recorder
 
 if TYPE_CHECKING:  # a name of the stub
     from countersign._core import Returned
@@ -14,9 +15,10 @@ if TYPE_CHECKING:  # a name of the stub
 class Lanes:
     """Sessions whose sockets the relay's thread reads and writes. All methods belong to the event loop."""
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Intake, spool: Spool) -> None:
         self.intake = intake
         """Where lanes put their audit records."""
+        self._spool = spool
         self._engine: Engine | None = None
         self._bell = -1
         self._takers: dict[int, Callable[[Returned], None]] = {}
@@ -25,7 +27,7 @@ class Lanes:
     def start(self) -> None:
         """Start the thread. Raises ``OSError``."""
         self._bell, rings = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._engine = Engine(self.intake, rings)
+        self._engine = Engine(self.intake, self._spool, rings)
         asyncio.get_running_loop().add_reader(self._bell, self._heard)
 
     def stop(self) -> None:
@@ -41,15 +43,15 @@ class Lanes:
         """True between ``start`` and ``stop``."""
         return self._engine is not None
 
-    def enter(self, lane: Lane, fds: tuple[int, int, int], epoch: Epoch, age_us: int, taker: "Callable[[Returned], None]") -> int:
-        """Hand a session over; return its number. The descriptors (client, target, recording) are the thread's from now on.
+    def enter(self, lane: Lane, fds: tuple[int, int], recorder: Recorder, epoch: Epoch, taker: "Callable[[Returned], None]") -> int:
+        """Hand a session over; return its number. The descriptors (client, target) are the thread's from now on.
 
         ``taker`` is called once, when the session comes back.
         """
         assert self._engine is not None
         self._count += 1
         self._takers[self._count] = taker
-        self._engine.enter(self._count, lane, *fds, epoch, age_us)
+        self._engine.enter(self._count, lane, *fds, recorder.number, epoch, recorder.age_us)
         return self._count
 
     def reclaim(self, number: int) -> None:

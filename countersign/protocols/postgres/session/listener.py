@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import structlog
 from cryptography import x509
@@ -38,7 +37,7 @@ from countersign.protocols.postgres.session.surveying import Previews
 from countersign.protocols.postgres.session.target import Dialer, TargetConnection
 from countersign.protocols.supervisor import Supervisor
 from countersign.protocols.wire import Wire, WireClosed
-from countersign.recording import Recorder, RecordingFailed
+from countersign.recording import Recorder, RecordingFailed, Recordings
 from countersign.store import StoredSessions
 
 log = structlog.get_logger(__name__)
@@ -61,7 +60,7 @@ class Services:
     failures: Failures
     audit: AuditLog
     sessions: StoredSessions
-    recordings: Path
+    recordings: Recordings
     rows_recorded: int
     clock: Clock
     new_id: Callable[[str], str]
@@ -154,14 +153,13 @@ class PostgresListener:
             trouble = self._services.new_id("err")
             log.error("session_refused", id=trouble, cause=str(error))
             _turn_away(wire, errors.CANNOT_CONNECT_NOW, f"Countersign cannot take sessions now: {error} ({trouble})", "")
+        except RecordingFailed as error:
+            log.error("session_refused", target=self._settings.target.name, cause=str(error))
+            _turn_away(wire, errors.CANNOT_CONNECT_NOW, f"Countersign cannot take sessions now: {error}", "")
         except AuditUnavailable as error:
             log.error("session_refused", target=self._settings.target.name, cause=str(error))
             why = error.trouble
             _turn_away(wire, errors.state_of(why), f"Countersign cannot take sessions now: {why.public}", why.advice)
-        except RecordingFailed as error:
-            trouble = self._services.new_id("err")
-            log.error("session_refused", id=trouble, cause=str(error))
-            _turn_away(wire, errors.CANNOT_CONNECT_NOW, f"Countersign cannot take sessions now ({trouble})", "")
         except asyncio.CancelledError:
             _turn_away(wire, errors.ADMIN_SHUTDOWN, "Countersign is stopping", "")
         except Exception as error:
@@ -233,19 +231,19 @@ class PostgresListener:
         services = self._services
         if not arrival.request.replication:  # which has no database to ask, and no command that is judged by one
             await self._catalog(session.database).schema()
-        await services.sessions.opened(session)
+        recorder = services.recordings.open(session)
         reason = "ended: internal error"
         try:
-            recorder = Recorder(services.recordings, session, time.monotonic)
+            await services.sessions.opened(session)
             try:
                 reason = await self._relay(wire, arrival, target, session, recorder)
+            except asyncio.CancelledError:
+                reason = "the gateway stopped"
+                raise
             finally:
-                recorder.close(reason)
-        except asyncio.CancelledError:
-            reason = "the gateway stopped"
-            raise
+                await services.sessions.closed(session, reason)
         finally:
-            await services.sessions.closed(session, reason)
+            recorder.close(reason)
         return reason
 
     async def _relay(self, wire: Wire, arrival: Arrival, target: TargetConnection, session: Session, recorder: Recorder) -> str:

@@ -109,8 +109,7 @@ class Relay:
             is_targets = talk.target.wire.gone.done() and not talk.client.lost.done()
             return self._target_left() if is_targets else "the client left"
         log.error("session_failed", session_id=talk.session.id, error=str(error), exc_info=error)
-        public = str(error) if isinstance(error, (ProtocolError, ProtocolViolation)) else "internal error"
-        code = errors.PROTOCOL_VIOLATION if public != "internal error" else errors.INTERNAL_ERROR
+        public, code = _public(error)
         self._say_last(code, f"Countersign ends this session: {public} ({talk.session.id})")
         return f"ended: {public}"
 
@@ -149,3 +148,12 @@ class Relay:
             return False
         self._talk.hold.cancel(why)
         return True
+
+
+def _public(error: BaseException) -> tuple[str, str]:
+    """What a client is told of an error that ends its session, and the SQLSTATE."""
+    if isinstance(error, (ProtocolError, ProtocolViolation)):
+        return str(error), errors.PROTOCOL_VIOLATION
+    if isinstance(error, RecordingFailed):
+        return str(error), errors.IO_ERROR
+    return "internal error", errors.INTERNAL_ERROR

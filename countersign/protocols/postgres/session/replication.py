@@ -105,6 +105,7 @@ class ReplicationRelay:
         agrees = parameters.get("client_encoding") == "UTF8" and parameters.get("standard_conforming_strings") == "on"
         sql = _core.decode_query(raw)
         command = replication_command(raw, sql, agrees)
+        await self._recorder.ready(lambda text: self._client.send(messages.notice_response(text)))
         await record_command(self._recorder, command, "Query", sql)
         judged = partial(record_verdict, self._recorder)
         answer = await self._gate.admit_unheld(self._session, command, "in a replication session", judged)
@@ -157,7 +158,6 @@ class ReplicationRelay:
                 code, text = self._failure
                 await self._finish(ok=not code, summary=text or self._tag, error_code=code)
                 record_ready(self._recorder, data[5:6])
-                self._recorder.flush()
                 self._ready.set()
         self._client.send(data)
 

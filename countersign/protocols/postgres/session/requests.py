@@ -495,6 +495,7 @@ class Requests:
     async def _judge(self, command: Command, message: str, sent: bytes) -> Permit | Denial:
         """``message`` brought the command, and ``sent`` is its statement, or the message where it has none."""
         talk, gate = self._talk, self._talk.surroundings.gate
+        await self._recordable()
         await record_command(talk.recorder, command, message, sent)
         if problem := self._unmaskable(command) or self._transactions.problem(command):
             return await gate.refuse(talk.session, command, problem, partial(record_verdict, talk.recorder))
@@ -512,6 +513,15 @@ class Requests:
             talk.recorder.add("decided", **about, state="denied", reason=answer.message)
         return await self._made_ready(command, answer, is_bound=message == "Bind")
 
+    async def _recordable(self) -> None:
+        """Wait until what happens can be recorded. Raises ``RecordingFailed``, and ``WireClosed`` where the client left meanwhile."""
+        talk = self._talk
+        if talk.recorder.is_ready:
+            return
+        await talk.recorder.ready(talk.tell)
+        if talk.client.gone.done():
+            raise WireClosed("the client left")
+
     def _surveyor(self, command: Command) -> Surveyor | None:
         survey = self._talk.surroundings.survey
         return None if survey is None else survey(command, self._talk.circumstances)
@@ -523,6 +533,8 @@ class Requests:
         if not isinstance(answer, Permit):
             return answer
         problem = problem or await self._transactions.ready_for(command, is_bound=is_bound)
+        if answer.review_id and not talk.recorder.is_ready:  # it was held meanwhile
+            problem = problem or "its recording cannot be stored"
         if self._is_late(answer):
             problem = "the client left"
         if not problem:

@@ -23,7 +23,6 @@ from countersign.protocols.postgres.session.conversation import Conversation
 from countersign.protocols.postgres.session.recorded import columns_tail, verdict_tail
 from countersign.protocols.postgres.session.target import MESSAGE_LIMIT_BYTES
 from countersign.protocols.postgres.session.transactions import OPENS
-from countersign.recording import RecordingFailed
 
 SHAPES_KEPT = 512
 NO_ROWS = _core.RowPlan([], None)
@@ -133,18 +132,15 @@ class Steady:
         talk = self._talk
         if not self.may_enter or self._lane.is_busy() or not self.is_open():
             return True
-        recording = talk.recorder.lend()
-        client = None if recording is None else talk.client.lend()
+        client = talk.client.lend()
         target = None if client is None else talk.target.wire.lend()
-        if recording is None or client is None or target is None:
-            for lent in (recording, client):
-                if lent is not None:
-                    os.close(lent)
+        if client is None or target is None:
             if client is not None:
+                os.close(client)
                 talk.client.take_back(b"", b"")
             return False
         epoch = talk.surroundings.catalog.epoch
-        self._number = self._lanes.enter(self._lane, (client, target, recording), epoch, talk.recorder.age_us, self._taken_back)
+        self._number = self._lanes.enter(self._lane, (client, target), talk.recorder, epoch, self._taken_back)
         return True
 
     def leave(self) -> None:
@@ -167,14 +163,12 @@ class Steady:
         talk.moved.set()
         if why == "broken":
             talk.fail(ProtocolViolation(words))
-        elif why == "recording failed":
-            talk.fail(RecordingFailed(words))
 
     # -- driven from here
     def from_client(self, data: bytes) -> bool:
         """Forward a request of a known shape; False where it is not one."""
         talk = self._talk
-        if self._lane.is_busy() or not self.is_open():
+        if self._lane.is_busy() or not talk.recorder.is_ready or not self.is_open():
             return False
         taken = self._lane.client(data, talk.recorder.age_us, talk.surroundings.catalog.epoch, self._lanes.intake)
         if taken is None:
@@ -198,7 +192,6 @@ class Steady:
             talk.client.flush()
         if complete:
             self._settle()
-            talk.recorder.flush()
             talk.moved.set()
         elif turned is None and talk.client.is_slow:
             turned = lane.give_up()
