@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,7 +180,16 @@ def _as_nobody(folder: Path) -> dict[str, Any]:
 
 # -- the gateway
 @contextlib.contextmanager
-def _run_gateway(server: DemoDatabase) -> Iterator[Route]:
+def open_gateways(scale: int, ways: dict[str, tuple[list[str | Path], str]]) -> Iterator[list[Route]]:
+    """A gateway for each name, started by the words before ``serve`` and with these lines in its configuration, over one PostgreSQL."""
+    _raise_file_limit()
+    with DemoDatabase() as server, contextlib.ExitStack() as stack:
+        _fill(server, Route("direct", server.port, server.user, server.password, server.database), scale)
+        yield [stack.enter_context(_run_gateway(server, name, words, more)) for name, (words, more) in ways.items()]
+
+
+@contextlib.contextmanager
+def _run_gateway(server: DemoDatabase, route: str = "gateway", words: Sequence[str | Path] = (), more: str = "") -> Iterator[Route]:
     program = Path(sys.executable).with_name("countersign")
     with tempfile.TemporaryDirectory(prefix="countersign-benchmark-") as name:
         folder = Path(name)
@@ -189,17 +198,17 @@ def _run_gateway(server: DemoDatabase) -> Iterator[Route]:
         config.write_text(
             "console: {listen: 127.0.0.1:0}\ntargets:\n  - name: shop\n    type: postgres\n    listen: 127.0.0.1:0\n    upstream:\n"
             f"      {{host: 127.0.0.1, port: {server.port}, user: {server.user}, password: env:SHOP_PASSWORD}}\n"
-            "policies: [policy.yaml]\n"
+            f"policies: [policy.yaml]\n{more}"
         )
         environment = os.environ | {"SHOP_PASSWORD": server.password}
-        command: list[str | Path] = [program, "serve", "--config", config]
+        command: list[str | Path] = [*(words or [program]), "serve", "--config", config]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(command, stderr=log, env=environment)
         try:
             port = _ready_port(process, folder / "log")
             create: list[str | Path] = [program, "keys", "create", "crew", "--groups", "agents", "--config", config]
             key = subprocess.run(create, capture_output=True, text=True, env=environment, check=True).stdout.strip()
-            yield Route("gateway", port, "crew", key, server.database, process.pid, folder / "countersign.db")
+            yield Route(route, port, "crew", key, server.database, process.pid, folder / "countersign.db")
         finally:
             _stop(process)
 
