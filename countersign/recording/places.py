@@ -108,8 +108,13 @@ class Folder:
 
     def sessions(self) -> Iterator[str]:
         """See ``Place``."""
-        files = sorted(self._path.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime)
-        yield from (path.stem for path in files)
+        try:
+            found = [(entry.stat().st_mtime_ns, entry.name) for entry in os.scandir(self._path) if entry.name.endswith(SUFFIX)]
+        except FileNotFoundError:  # there has been no session yet, or one was removed meanwhile
+            found = [(0, path.name) for path in self._path.glob(f"*{SUFFIX}")]
+        except OSError as error:
+            raise PlaceProblem(error.strerror or "it cannot be read") from error
+        yield from (name.removesuffix(SUFFIX) for _, name in sorted(found))
 
     def chunks(self, session_id: str) -> list[ChunkInfo]:
         """See ``Place``. A chunk at the end that a crash cut off is left out."""

@@ -78,6 +78,8 @@ class Recordings:
         self._open: dict[int, Open] = {}
         self._count = 0
         self._digests: deque[AuditEvent] = deque()
+        self._is_broken = False
+        """This thread has failed where nothing is known to fail: it does not trust itself any more."""
         self._closing = threading.Event()
         self._pool = ThreadPoolExecutor(AT_ONCE, "recordings")
         self._thread = threading.Thread(target=self._run, name="recordings", daemon=True)
@@ -108,9 +110,10 @@ class Recordings:
             try:
                 self._gather(at_once=closing)
                 self._store()
-            except Exception as error:  # nothing is begun while this thread is not known to be well
+            except Exception as error:  # events may be lost, so nothing is let through until somebody has looked
+                self._is_broken = True
                 self._failed("internal error")
-                log.error("recordings_failed", error=str(error), exc_info=error)
+                log.critical("recordings_broken", error=str(error), advice="restart the gateway", exc_info=error)
             if closing and self._is_done(end_s):
                 return
 
@@ -158,7 +161,7 @@ class Recordings:
             self._digests.popleft()
         if problems:
             self._failed(problems[0])
-        elif self.failure:
+        elif self.failure and not self._is_broken:
             log.info("recordings_work_again")
             self.failure = ""
             self.spool.set_accepts(True)

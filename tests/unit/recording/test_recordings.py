@@ -184,6 +184,18 @@ async def test_while_nothing_can_be_stored_sessions_wait_new_ones_are_refused_an
     await scene.until(scene.stored(["session", "closed"], "se-2"))
 
 
+async def test_i8_a_recorder_that_broke_lets_nothing_through_any_more(make, monkeypatch):
+    scene = make(pause_s=0.2)
+    recorder = scene.recordings.open(session())
+    await scene.until(scene.stored(["session"]))
+    recorder.add_encoded(b"what nobody can read\n")
+    await scene.until(lambda: not recorder.is_ready)
+    with pytest.raises(RecordingFailed, match="internal error"):
+        await recorder.ready(lambda _: None)
+    with pytest.raises(RecordingFailed, match="internal error"):
+        scene.recordings.open(session("se-2"))
+
+
 async def test_a_session_does_not_wait_forever(make):
     scene = make(pause_s=0.2)
     recorder = scene.recordings.open(session())
