@@ -163,8 +163,8 @@ class Recordings:
             self._failed(problems[0])
         elif self.failure and not self._is_broken:
             log.info("recordings_work_again")
-            self.failure = ""
             self.spool.set_accepts(True)
+            self.failure = ""  # last: while nothing is accepted there is a reason to tell
 
     def _store_one(self, opened: Open) -> str:
         """Store what a recording has to store; answer why that failed, or ''."""
@@ -184,10 +184,11 @@ class Recordings:
         return ""
 
     def _failed(self, why: str) -> None:
+        is_news = why != self.failure
+        self.failure = why  # first: sessions that find nothing accepted are told why
         self.spool.set_accepts(False)
-        if why != self.failure:
+        if is_news:
             log.error("recordings_not_stored", cause=why)
-        self.failure = why
 
 
 class Recorder:

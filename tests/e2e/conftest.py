@@ -3,7 +3,8 @@
 import datetime
 import signal
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +121,32 @@ def _restart(server: DemoDatabase, how: signal.Signals = signal.SIGINT) -> None:
 @pytest.fixture(scope="session")
 def restart() -> Callable[..., None]:
     return _restart
+
+
+# Waits until nobody holds the other end of the pipe any more. Lazily, for a gateway may still have a file open.
+UNMOUNT = 'read -r _; umount --lazy "$1" && rmdir "$1"'
+
+
+@pytest.fixture
+def mount_disk() -> Iterator[Callable[[str], Path]]:
+    """A file system of so many bytes (``256k``), in a folder that is not pytest's: what is mounted there breaks its clean-up.
+
+    It is unmounted at the end of the test, and also where the run of tests is killed.
+    """
+    watchers: list[subprocess.Popen[bytes]] = []
+
+    def mount(size: str) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix="countersign-disk-"))
+        if subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True, check=False
+        ).returncode:
+            folder.rmdir()
+            pytest.skip("only root can mount a small file system")
+        command = ["/bin/sh", "-c", UNMOUNT, "sh", folder]
+        watchers.append(subprocess.Popen(command, stdin=subprocess.PIPE, cwd="/", start_new_session=True))
+        return folder
+
+    yield mount
+    for watcher in watchers:
+        watcher.communicate(timeout=20)
+        assert watcher.returncode == 0

@@ -1,11 +1,9 @@
 """A store that is full, locked or gone, and a log that was changed: nothing goes on unrecorded, and everything goes on afterwards (I8)."""
 
 import contextlib
-import os
 import resource
 import shutil
 import sqlite3
-import subprocess
 from contextlib import closing
 
 import psycopg
@@ -112,14 +110,8 @@ def test_i8_a_decision_that_cannot_be_recorded_is_refused_and_the_command_stays_
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A file system of its own with little room."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.getuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], check=False).returncode:
-        pytest.skip("a file system can be mounted by root only")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+def small_disk(mount_disk):
+    return mount_disk("2m")
 
 
 def test_i8_a_full_disk_is_said_and_room_on_it_is_enough_to_go_on(make_gateway, eventually, small_disk):

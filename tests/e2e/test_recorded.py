@@ -106,7 +106,7 @@ def recording(gateway, eventually, session=""):
     session = session or gateway.json("sessions", "list")[0]["id"]
 
     def read():
-        said = gateway.cli("replay", session, "--json").stdout
+        said = gateway.cli("replay", session, "--json", ok=False).stdout  # none until its first part is stored
         try:
             events = json.loads(said)
         except json.JSONDecodeError:

@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import os
-import subprocess
 
 import psycopg
 import pytest
@@ -28,9 +27,11 @@ def with_recordings(make_gateway):
 
 
 def whole(gateway, eventually):
-    """The replay of the only session, once it is over."""
+    """The replay of the only session, once it is over. Until the first part of it is stored, replay says that there is none."""
     session = gateway.json("sessions", "list")[0]["id"]
-    return eventually(lambda: "closed: " in (told := gateway.cli("replay", session).stdout) and told, "the whole recording")
+    return eventually(
+        lambda: "closed: " in (told := gateway.cli("replay", session, ok=False).stdout) and told, "the whole recording"
+    )
 
 
 def test_a_sealed_recording_replays_with_its_key_and_tells_nothing_without(with_recordings, eventually):
@@ -102,15 +103,8 @@ def test_what_was_done_to_a_recording_is_named(with_recordings, eventually):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 256 KiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("only root can mount a small file system")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # a gateway may still have a file open
+def small_disk(mount_disk):
+    return mount_disk("256k")
 
 
 def fill(folder):
@@ -157,12 +151,11 @@ def test_i8_a_disk_that_stays_full_ends_the_session_and_runs_nothing(with_record
 
 def test_a_kill_loses_two_seconds_at_most(with_recordings, eventually):
     gateway = with_recordings("file://recordings")
-    connection = gateway.connect()
-    connection.execute("SELECT 'two seconds ago'")
-    session = gateway.json("sessions", "list")[0]["id"]
-    eventually(lambda: "two seconds ago" in gateway.cli("replay", session).stdout, "the command to be stored", 2 + 4)
-    gateway.kill()
-    assert "two seconds ago" in gateway.cli("replay", session).stdout
-    connection.close()
+    with contextlib.closing(gateway.connect()) as connection:
+        connection.execute("SELECT 'two seconds ago'")
+        session = gateway.json("sessions", "list")[0]["id"]
+        eventually(lambda: "two seconds ago" in gateway.cli("replay", session, ok=False).stdout, "the command to be stored", 2 + 4)
+        gateway.kill()
+        assert "two seconds ago" in gateway.cli("replay", session).stdout
     gateway.start()
     assert "two seconds ago" in gateway.cli("replay", session).stdout
