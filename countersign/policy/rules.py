@@ -1,6 +1,5 @@
 """Rules and what they say together. Pure."""
 
-import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from countersign.masking import ColumnLabels, MaskRule
 from countersign.model import NOBODY, Action, Command, Effect, Identity, ReviewTerms, Session, Subjects, Target, Verdict
 from countersign.policy.cel import Condition, ConditionError, bind, context_of
+from countersign.policy.index import RuleIndex, names_target
 
 STRICTNESS = {Action.ALLOW: 0, Action.REVIEW: 1, Action.DENY: 2}
 
@@ -33,18 +33,24 @@ class Rule:
     line: int = 0
     unless_named: str = ""
 
-    def matches(self, identity: Identity, target: Target, command: Command, bound: Any) -> bool:
-        """Raises ``ConditionError``."""
+    def concerns(self, identity: Identity, target: Target, command: Command) -> bool:
+        """Whether it matches but for its condition."""
+        return not self.misses(identity, target, command)
+
+    def misses(self, identity: Identity, target: Target, command: Command) -> str:
+        """What keeps it from concerning a command: ``not understood``, ``target``, ``subjects`` or ``effects``; empty where nothing does."""
         not_understood = not command.effects or Effect.UNKNOWN in command.effects
         if self.action is Action.ALLOW and not_understood and Effect.UNKNOWN.value not in self.effects:
-            return False
-        if self.targets and not any(fnmatch.fnmatchcase(target.name, pattern) for pattern in self.targets):
-            return False
+            return "not understood"
+        if not self.is_on(target):
+            return "target"
         if self.subjects and not self.subjects.include(identity):
-            return False
-        if self.effects and not self._has_effect(command):
-            return False
-        return self.condition is None or self.condition.holds(bound)
+            return "subjects"
+        return "effects" if self.effects and not self._has_effect(command) else ""
+
+    def is_on(self, target: Target) -> bool:
+        """Whether it is about a target."""
+        return not self.targets or names_target(self.targets, target.name)
 
     def _has_effect(self, command: Command) -> bool:
         """An allowing rule must cover every effect of the command; the others speak as soon as one effect is theirs."""
@@ -52,6 +58,29 @@ class Rule:
         if self.action is Action.ALLOW:
             return bool(effects) and effects <= set(self.effects)
         return not effects.isdisjoint(self.effects)
+
+
+class UnreadableCommand(Exception):
+    """A command that cannot be shown to conditions at all."""
+
+
+class Seen:
+    """A command as conditions see it, made when the first of them asks."""
+
+    def __init__(self, identity: Identity, target: Target, session: Session, command: Command) -> None:
+        self._seen = (identity, target, session, command)
+        self._bound: Any = None
+
+    def fits(self, rule: Rule) -> bool:
+        """Whether a rule's condition holds. Raises ``ConditionError`` for the condition, ``UnreadableCommand`` for the command."""
+        if rule.condition is None:
+            return True
+        if self._bound is None:
+            try:
+                self._bound = bind(context_of(*self._seen))
+            except ConditionError as error:
+                raise UnreadableCommand(str(error)) from error
+        return rule.condition.holds(self._bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,41 +96,50 @@ class Policy:
     warnings: tuple[str, ...] = ()
     files: tuple[tuple[str, str], ...] = ()
     """Each file that it came from, with its SHA-256 (hex)."""
+    looks_at_text: bool = field(init=False)
+    """True where a condition may tell commands of one shape apart by their constants."""
+    _theirs: RuleIndex = field(init=False, repr=False, compare=False)
+    _ours: RuleIndex = field(init=False, repr=False, compare=False)
+    _standing: tuple[tuple[Rule, RuleIndex], ...] = field(init=False, repr=False, compare=False)
+    """Each default that speaks beside every other rule, with the user's rules that know what it is about."""
+
+    def __post_init__(self) -> None:
+        asking = [rule.condition for rule in (*self.rules, *self.defaults) if rule.condition is not None]
+        standing = tuple((rule, self._knowing(rule.unless_named)) for rule in self.defaults if rule.unless_named)
+        object.__setattr__(self, "looks_at_text", any(condition.looks_at_text for condition in asking))
+        object.__setattr__(self, "_theirs", RuleIndex(self.rules))
+        object.__setattr__(self, "_ours", RuleIndex(self.defaults))
+        object.__setattr__(self, "_standing", standing)
+
+    def _knowing(self, variable: str) -> RuleIndex:
+        return RuleIndex([rule for rule in self.rules if rule.condition is not None and rule.condition.names(variable)])
 
     def decide(self, identity: Identity, target: Target, session: Session, command: Command) -> Verdict:
         """The verdict on one command. Never raises: a condition that fails denies, in its rule's name."""
+        seen = Seen(identity, target, session, command)
         try:
-            bound = bind(context_of(identity, target, session, command))
-        except ConditionError:
+            verdict = self._strictest(self._theirs.concerned(identity, target, command), seen)
+            verdict = verdict or self._strictest(self._ours.concerned(identity, target, command), seen)
+            verdict = verdict or Verdict(Action.DENY, "no-rule", "no rule matches this command", policy_digest=self.digest)
+            if verdict.action is not Action.ALLOW:
+                return verdict
+            standing = [
+                rule
+                for rule, knowing in self._standing
+                if rule.concerns(identity, target, command)
+                # The conditions of those that know have been asked before, without error.
+                and not any(seen.fits(known) for known in knowing.concerned(identity, target, command))
+            ]
+            return self._strictest(standing, seen) or verdict
+        except UnreadableCommand:
             return Verdict(Action.DENY, "policy-error", "the policy could not read this command", policy_digest=self.digest)
-        verdict = self._strictest(self.rules, identity, target, command, bound)
-        verdict = verdict or self._strictest(self.defaults, identity, target, command, bound)
-        verdict = verdict or Verdict(Action.DENY, "no-rule", "no rule matches this command", policy_digest=self.digest)
-        if verdict.action is not Action.ALLOW:
-            return verdict
-        standing = [rule for rule in self.defaults if rule.unless_named and not self._knows(rule, identity, target, command, bound)]
-        return self._strictest(standing, identity, target, command, bound) or verdict
 
-    def _knows(self, standing: Rule, identity: Identity, target: Target, command: Command, bound: Any) -> bool:
-        """Whether a rule of the user's that matches names what another is about. The conditions have been asked before, without error."""
-        return any(
-            rule.condition is not None
-            and rule.condition.names(standing.unless_named)
-            and rule.matches(identity, target, command, bound)
-            for rule in self.rules
-        )
-
-    @property
-    def looks_at_text(self) -> bool:
-        """True where a condition may tell commands of one shape apart by their constants."""
-        return any(rule.condition is not None and rule.condition.looks_at_text for rule in (*self.rules, *self.defaults))
-
-    def _strictest(self, rules: Sequence[Rule], identity: Identity, target: Target, command: Command, bound: Any) -> Verdict | None:
+    def _strictest(self, concerned: Sequence[Rule], seen: Seen) -> Verdict | None:
         best: Rule | None = None
-        for rule in rules:
+        for rule in concerned:
             # A rule that cannot change the verdict any more is asked all the same: its error must deny.
             try:
-                matched = rule.matches(identity, target, command, bound)
+                matched = seen.fits(rule)
             except ConditionError:
                 message = f"the condition of rule {rule.name!r} could not be evaluated"
                 return Verdict(Action.DENY, rule.name, message, policy_digest=self.digest)
@@ -116,4 +154,4 @@ class Policy:
 
     def masks_on(self, target: str) -> tuple[MaskRule, ...]:
         """The same as they are written."""
-        return tuple(rule for rule in self.masks if not rule.targets or any(fnmatch.fnmatchcase(target, p) for p in rule.targets))
+        return tuple(rule for rule in self.masks if not rule.targets or names_target(rule.targets, target))
