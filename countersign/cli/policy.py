@@ -3,13 +3,18 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, fail, print_json, settings
-from countersign.model import Identity, IdentityKind, Session
+from countersign.model import Command, Identity, IdentityKind, Session
+from countersign.policy import PolicyError, Rule
+from countersign.policy.cases import Outcome, run_file, unreached
 from countersign.policy.cel import context_of
+from countersign.policy.explain import Explained
+from countersign.policy.explain import explain as explained
 from countersign.reviews.preview import terminal_safe
 from countersign.reviews.service import command_json
 
@@ -63,6 +68,7 @@ def explain(
     else:
         command = query_command(raw, raw, grammar_agrees=True)
     verdict = loaded.policy.decide(who, known[target], session, command)
+    rules_told = list(explained(loaded.policy, who, known[target], session, command))
     shown = command_json(command)
     context = context_of(who, known[target], session, command)
     seen = {name.removeprefix("sql."): value for name, value in context.items() if name.startswith("sql.")}
@@ -74,6 +80,7 @@ def explain(
                 "verdict": verdict.action.value,
                 "rule": verdict.rule,
                 "message": verdict.message,
+                "rules": [_explained_json(one) for one in rules_told],
                 "catalog_asked": command.attributes["catalog_asked"],
                 "sql": seen,
             }
@@ -88,7 +95,86 @@ def explain(
     if not live:
         told = "names are taken for tables and PostgreSQL's own functions, and none for a masked column"
         typer.echo(f"the target's catalog was not asked: {told} (--live asks it)")
+    for one in rules_told:
+        standing = "beside every other" if one.rule.unless_named else "where none of yours matches"
+        default = f" (default, {standing})" if one.is_default else ""
+        typer.echo(terminal_safe(f"rule {one.rule.name!r}{default}: {one.rule.action}: {one.why or 'matches'}"))
     typer.echo(f"verdict: {verdict.action} by rule {verdict.rule!r}")
+
+
+def _explained_json(one: Explained) -> dict[str, object]:
+    return {
+        **_rule_json(one.rule),
+        "action": one.rule.action.value,
+        "default": one.is_default,
+        "matches": one.matches,
+        "condition": one.condition,
+        "why": one.why,
+    }
+
+
+@app.command("test")
+def test(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Files of tests.", show_default=False)],
+    coverage: Annotated[bool, typer.Option("--coverage", help="List the rules that no test reaches.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run unit tests of policies. Exit code 1 where one fails. Neither gateway nor target nor configuration is needed."""
+    from countersign.protocols.postgres.reading import query_command  # slow to import, and needed here only
+
+    def read(sql: str) -> Command:
+        raw = sql.encode("utf-8", "surrogateescape")
+        return query_command(raw, raw, grammar_agrees=True)
+
+    try:
+        trials = [run_file(path, read) for path in files]
+    except PolicyError as error:
+        fail(str(error))
+    outcomes = [outcome for trial in trials for outcome in trial.outcomes]
+    failed = [outcome for outcome in outcomes if not outcome.passed]
+    missed = list(unreached(trials))
+    if as_json:
+        print_json({"tests": [_outcome_json(outcome) for outcome in outcomes], "unreached": [_rule_json(rule) for rule in missed]})
+    else:
+        _tell(outcomes, missed if coverage else [])
+    if failed:
+        raise typer.Exit(1)
+
+
+def _tell(outcomes: Sequence[Outcome], missed: Sequence[Rule]) -> None:
+    failed = [outcome for outcome in outcomes if not outcome.passed]
+    for outcome in failed:
+        case, verdict = outcome.case, outcome.verdict
+        by_rule = f" by rule {case.rule!r}" if case.rule else ""
+        effects = ", ".join(sorted(effect.value for effect in outcome.command.effects))
+        typer.echo(
+            terminal_safe(
+                f"{case.file}:{case.line}: {case.name}\n"
+                f"  expected {case.expected}{by_rule}\n"
+                f"  got      {verdict.action} by rule {verdict.rule!r}{f': {verdict.message}' if verdict.message else ''}\n"
+                f"  effects  {effects or 'none'}"
+            )
+        )
+    for rule in missed:
+        typer.echo(terminal_safe(f"{rule.file}:{rule.line}: no test reaches rule {rule.name!r}"))
+    typer.echo(f"{len(outcomes) - len(failed)} passed, {len(failed)} failed")
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, object]:
+    case, verdict = outcome.case, outcome.verdict
+    return {
+        "name": case.name,
+        "file": case.file,
+        "line": case.line,
+        "passed": outcome.passed,
+        "expected": {"verdict": case.expected.value, "rule": case.rule},
+        "got": {"verdict": verdict.action.value, "rule": verdict.rule, "message": verdict.message},
+        "effects": sorted(effect.value for effect in outcome.command.effects),
+    }
+
+
+def _rule_json(rule: Rule) -> dict[str, object]:
+    return {"rule": rule.name, "file": rule.file, "line": rule.line}
 
 
 async def _catalog(upstream: "Upstream", databases: Sequence[str], rules: "tuple[MaskRule, ...]") -> "tuple[Schema, MaskedColumns]":
