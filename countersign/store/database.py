@@ -276,7 +276,10 @@ class Database:
         if self._failure:
             self._failure = None
             log.info("store_writes_again")
-            self.intake.set_accepts(self._misfit is None)
+            if self._misfit is None:
+                self.intake.set_accepts(True)
+            if self._misfit is not None:  # it may have come between
+                self.intake.set_accepts(False)
         _tell(results)
         return True
 
