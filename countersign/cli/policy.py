@@ -15,6 +15,7 @@ from countersign.policy.cases import Outcome, run_file, unreached
 from countersign.policy.cel import context_of
 from countersign.policy.explain import Explained
 from countersign.policy.explain import explain as explained
+from countersign.policy.schema import policy_schema
 from countersign.reviews.preview import terminal_safe
 from countersign.reviews.service import command_json
 
@@ -175,6 +176,12 @@ def _outcome_json(outcome: Outcome) -> dict[str, object]:
 
 def _rule_json(rule: Rule) -> dict[str, object]:
     return {"rule": rule.name, "file": rule.file, "line": rule.line}
+
+
+@app.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of policy files."""
+    print_json(policy_schema())
 
 
 async def _catalog(upstream: "Upstream", databases: Sequence[str], rules: "tuple[MaskRule, ...]") -> "tuple[Schema, MaskedColumns]":

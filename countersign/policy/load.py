@@ -189,7 +189,8 @@ def _subjects(item: Section, key: str, instead: str) -> Subjects:
 
 def _one_of(item: Section, key: str, known: list[str], *, required: bool = False) -> str:
     value: str = item.take(key, str, "", required=required)
-    if value and value not in known:
+    # Where it is required, an empty one has been complained of.
+    if (value or (item.mapping.get(key) == "" and not required)) and value not in known:
         item.complain(key, f"{key!r} is {value!r}", f"one of {', '.join(known)}")
         return ""
     return value
