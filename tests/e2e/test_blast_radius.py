@@ -123,6 +123,39 @@ def test_what_cannot_be_planned_without_running_code_is_not_asked(make_gateway, 
             direct.execute(undo)
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT setval('numbers', 500)",
+        "SELECT pg_catalog.nextval('numbers')",
+        "SELECT * FROM moving",
+        "INSERT INTO moved (b) VALUES (1)",
+        "SELECT pg_advisory_lock(5)",
+    ],
+)
+def test_i4_what_no_rollback_takes_back_is_not_run_before_it_is_approved(make_gateway, direct, held, sql):
+    direct.execute("CREATE SEQUENCE numbers; CREATE VIEW moving AS SELECT setval('numbers', 600)")
+    direct.execute("CREATE TABLE moved (a bigint DEFAULT setval('numbers', 700) + nextval('numbers'), b int)")
+    try:
+        gateway = make_gateway(policy=EVERYTHING_WAITS)
+        with held(gateway, sql) as review:
+            assert "a rollback would not take it back" in refusal(gateway, review)
+            assert direct.execute("SELECT last_value, is_called FROM numbers").fetchone() == (1, False)
+    finally:
+        direct.execute("DROP TABLE moved; DROP VIEW moving; DROP SEQUENCE numbers")
+
+
+def test_an_insert_that_takes_numbers_by_default_is_counted(make_gateway, direct, held):
+    direct.execute("CREATE TABLE numbered (a serial, b int)")
+    try:
+        gateway = make_gateway(policy=EVERYTHING_WAITS)
+        with held(gateway, "INSERT INTO numbered (b) VALUES (1), (2)") as review:
+            counted = gateway.json("reviews", "dry-run", review["id"])
+            assert counted["statements"][0]["rows"] == 2 and any("sequence" in note for note in counted["notes"])
+    finally:
+        direct.execute("DROP TABLE numbered")
+
+
 def test_i5_what_the_server_says_of_values_is_not_told(gateway, held):
     with held(gateway, "UPDATE customers SET id = ssn::int WHERE id = 7") as review:
         told = refusal(gateway, review)

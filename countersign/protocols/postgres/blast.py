@@ -13,6 +13,7 @@ import postgast
 
 from countersign.model import Command, Effect, Statement
 from countersign.model.blast import NoBlastRadius, StatementReach, Touched
+from countersign.protocols.postgres.functions import LASTING
 from countersign.protocols.postgres.inspector import inner
 from countersign.protocols.postgres.naming import uses
 
@@ -47,6 +48,20 @@ def plannable(command: Command) -> list[tuple[Statement, str]]:
     if not found:
         raise NoBlastRadius("it touches nothing")
     return found
+
+
+def runnable(command: Command) -> list[tuple[Statement, str]]:
+    """The same statements, where a rollback takes all back that they do. Raises ``NoBlastRadius``.
+
+    A default that gives out a sequence's next number is let through, for else hardly an INSERT could run.
+    """
+    statements = plannable(command)
+    for statement, _ in statements:
+        called = {name.rpartition(".")[2] for name in statement.functions}
+        lasting = [reason for reason in statement.reasons if any(why in reason for why in LASTING)]
+        if lasting or "nextval" in called:
+            raise NoBlastRadius(f"a rollback would not take it back: {'; '.join(lasting) or 'calls nextval'}")
+    return statements
 
 
 def explain(text: str) -> str:

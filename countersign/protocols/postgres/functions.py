@@ -122,6 +122,12 @@ VOLATILE_AND_HARMLESS = {
     "uuidv7": "makes up a value",
 }
 
+SETS_SEQUENCE = "moves a sequence to where it is told"
+TAKES_LOCK = "takes or gives back a lock that other sessions wait for"
+TIDIES_INDEX = "tidies an index"
+LASTING = (SETS_SEQUENCE, TAKES_LOCK, TIDIES_INDEX)
+"""What a rollback does not take back. nextval is another: what it has given out stays used."""
+
 ADMIN, EXEC, WRITE, SESSION, UNKNOWN = Effect.ADMIN, Effect.EXEC, Effect.WRITE, Effect.SESSION, Effect.UNKNOWN
 _GROUPS: tuple[tuple[Effect, str, str], ...] = (
     (ADMIN, "reads files of the server", """
@@ -153,17 +159,18 @@ _GROUPS: tuple[tuple[Effect, str, str], ...] = (
     (SESSION, "seeds the session's own random numbers", "setseed"),
     (SESSION, "gives back the session's own locks", "pg_advisory_unlock_all"),
     (SESSION, "concerns the session's own view of statistics", "pg_stat_clear_snapshot pg_stat_force_next_flush"),
-    (WRITE, "takes or gives back a lock that other sessions wait for", """
+    (WRITE, TAKES_LOCK, """
         pg_advisory_lock pg_advisory_lock_shared pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_try_advisory_lock
         pg_try_advisory_lock_shared pg_try_advisory_xact_lock pg_try_advisory_xact_lock_shared pg_advisory_unlock
         pg_advisory_unlock_shared"""),
-    (WRITE, "moves a sequence", "nextval setval"),
+    (WRITE, "moves a sequence", "nextval"),
+    (WRITE, SETS_SEQUENCE, "setval"),
     (WRITE, "sends a message to other sessions", "pg_notify"),
     (WRITE, "uses up a transaction id", "pg_current_xact_id txid_current"),
     (WRITE, "writes large objects", """
         lo_creat lo_create lo_from_bytea lo_put lo_truncate lo_truncate64 lo_unlink lowrite lo_open lo_close"""),
     (ADMIN, "reads large objects, which no masking sees", "lo_get loread lo_lseek lo_lseek64 lo_tell lo_tell64"),
-    (WRITE, "tidies an index", "brin_desummarize_range brin_summarize_new_values brin_summarize_range gin_clean_pending_list"),
+    (WRITE, TIDIES_INDEX, "brin_desummarize_range brin_summarize_new_values brin_summarize_range gin_clean_pending_list"),
     (ADMIN, "writes to the write-ahead log", """
         pg_logical_emit_message pg_switch_wal pg_switch_xlog pg_create_restore_point pg_backup_start pg_backup_stop pg_start_backup
         pg_stop_backup pg_is_in_backup pg_backup_start_time"""),

@@ -15,7 +15,7 @@ from countersign._core import ProtocolError
 from countersign.model import Command, Effect, Parameter, Statement
 from countersign.model.blast import BlastRadius, NoBlastRadius, StatementReach
 from countersign.protocols.postgres import messages
-from countersign.protocols.postgres.blast import counted, explain, plannable, read_plan
+from countersign.protocols.postgres.blast import counted, explain, plannable, read_plan, runnable
 from countersign.protocols.postgres.errors import TargetRefused
 from countersign.protocols.postgres.session.inquiry import PASSED, InquiryFailed, fetch, hang_up
 from countersign.protocols.postgres.session.target import Dialer, TargetConnection
@@ -93,7 +93,7 @@ class Survey:
 
     async def estimate(self) -> BlastRadius:
         """See ``Surveyor``; EXPLAIN in a READ ONLY transaction."""
-        statements = self._statements()
+        statements = self._statements(plannable)
         async with self._turn:
             if self._estimate is None:
                 async with self._transaction("READ ONLY", ESTIMATE_TIMEOUT_S) as connection:
@@ -106,7 +106,7 @@ class Survey:
 
     async def dry_run(self) -> BlastRadius:
         """See ``Surveyor``."""
-        statements = self._statements()
+        statements = self._statements(runnable)
         if Effect.SESSION in self._command.effects and any(statement.effects - CHANGES for statement, _ in statements):
             raise NoBlastRadius("it changes the session's settings, which would be those of the run")
         async with self._turn, self._transaction("READ WRITE", DRY_RUN_TIMEOUT_S) as connection:
@@ -116,10 +116,10 @@ class Survey:
                 reaches.append(counted(statement, tag))
         return BlastRadius(tuple(reaches), is_exact=True, notes=(*self._circumstances().notes, OTHERS_WAITED, SEQUENCES))
 
-    def _statements(self) -> list[tuple[Statement, str]]:
+    def _statements(self, fit: Callable[[Command], list[tuple[Statement, str]]]) -> list[tuple[Statement, str]]:
         if obstacle := self._circumstances().obstacle:
             raise NoBlastRadius(obstacle)
-        return plannable(self._command)
+        return fit(self._command)
 
     @contextlib.asynccontextmanager
     async def _transaction(self, access: str, timeout_s: float) -> AsyncIterator[TargetConnection]:
