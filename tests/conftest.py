@@ -136,9 +136,12 @@ class Gateway:
             self.log.append(line)
 
     def cli(self, *words: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run([PROGRAM, *words, "--config", str(self.config)], text=True, capture_output=True, env=self.environment)
+        done = subprocess.run(self.command(*words), text=True, capture_output=True, env=self.environment)
         assert not ok or done.returncode == 0, done.stderr
         return done
+
+    def command(self, *words: str) -> list[str]:
+        return [str(PROGRAM), *words, "--config", str(self.config)]
 
     def json(self, *words: str) -> Any:
         return json.loads(self.cli(*words, "--json").stdout)
