@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from itertools import islice
 from typing import Annotated, Any
 
 import structlog
@@ -28,6 +29,8 @@ from countersign.audit.access import Access, accessed
 from countersign.audit.search import Query as AuditSearch
 from countersign.model import AuditEvent, DecisionKind, Review, ReviewState
 from countersign.model.clock import to_text
+from countersign.recording.paging import HITS, PAGE, read_page
+from countersign.recording.paging import search as search_recording
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +42,14 @@ RECENT = timedelta(hours=1)
 """How far before a review one looks for what its identity did."""
 
 router = APIRouter()
+
+
+class RecordingQuery(BaseModel):
+    """Which page of a recording: from so many seconds on, or ``after`` the page that named this as the next."""
+
+    start_s: float = Field(default=0.0, ge=0, le=1e9, alias="from", allow_inf_nan=False)
+    after: str = Field(default="", max_length=30, pattern=r"^([0-9]+\.[0-9]+)?$")
+    limit: int = Field(default=1000, ge=1, le=PAGE)
 
 
 class AuditQuery(BaseModel):
@@ -266,10 +277,37 @@ async def sessions(services: Working, _: Someone) -> dict[str, Any]:
 
 
 @router.get("/api/v1/sessions/{session_id}/recording")
-async def recording(session_id: str, services: Working, identity: Administrator) -> dict[str, Any]:
-    """What a session showed its client."""
-    await services.audit.append(accessed(identity, Access.RECORDING, {"session_id": session_id}))
-    return {"events": await asyncio.to_thread(lambda: list(services.recordings.open(session_id).events()))}
+async def recording(
+    session_id: str, services: Working, identity: Administrator, query: Annotated[RecordingQuery, Query()]
+) -> dict[str, Any]:
+    """What a session showed its client, a page of it: from a time on, or from where the page before said (``next``)."""
+    asked = {"session_id": session_id, **query.model_dump()}
+    await services.audit.append(accessed(identity, Access.RECORDING, asked))
+
+    def read() -> dict[str, Any]:
+        found = services.recordings.open(session_id)
+        page = read_page(found, query.start_s, query.after, query.limit)
+        return {
+            "session_id": found.session_id,
+            "events": page.events,
+            "next": page.following,
+            "problem": page.problem,
+            "length_s": found.length_s,
+            "is_closed": found.is_closed,
+            "index": [{"first_s": one.first_us / 1e6, "last_s": one.last_us / 1e6, "events": one.events} for one in found.index()],
+        }
+
+    return await asyncio.to_thread(read)
+
+
+@router.get("/api/v1/sessions/{session_id}/recording/search")
+async def recording_search(
+    session_id: str, services: Working, identity: Administrator, q: Annotated[str, Query(min_length=1, max_length=1000)]
+) -> dict[str, Any]:
+    """Where a recording holds a text. ``is_whole`` says whether these are all hits."""
+    await services.audit.append(accessed(identity, Access.RECORDING, {"session_id": session_id, "q": q}))
+    found = await asyncio.to_thread(lambda: list(islice(search_recording(services.recordings.open(session_id), q), HITS + 1)))
+    return {"hits": found[:HITS], "is_whole": len(found) <= HITS}
 
 
 @router.get("/api/v1/audit")

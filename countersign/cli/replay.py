@@ -196,18 +196,17 @@ class Player:
         hurries = False
         for event in events:
             is_command = event["type"] == "command"
-            if self._speed > 0 and before is not None and not (hurries and not is_command):
-                hurries = False
+            if self._speed > 0 and before is not None and not hurries:
                 key = self._pause((event["t"] - before) / self._speed)
                 if key == "quit":
                     return None
-                if key == "next":
-                    hurries = not is_command
+                hurries = key == "next"
                 if key == "back" and commands:
                     now = commands.pop()
                     return self._recording.events(commands.pop() if commands else now)
             before = event["t"]
             if is_command:
+                hurries = False
                 commands.append(event["t"])
             _show(event, renderer.lines(event))
         return None

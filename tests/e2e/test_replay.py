@@ -1,4 +1,4 @@
-"""``countersign replay``: speed, seek, search, following a live session, keys on a terminal, exports."""
+"""Replay: speed, seek, search, following a live session, keys on a terminal, exports, and pages of the API."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 
+import httpx
 import pytest
 
 POLICY = "rules:\n  - {name: all, effects: [read, session, write], action: allow}\n"
@@ -116,6 +117,30 @@ def test_keys_pause_step_and_end(recorded, eventually):
     shown.press(b"q")
     assert shown.process.wait(20) == 0
     shown.close()
+
+
+def test_the_api_gives_a_recording_in_pages_and_puts_every_look_on_record(recorded):
+    gateway, session = recorded
+    token = gateway.cli("login").stdout.strip().partition("token=")[2]
+    path = f"/api/v1/sessions/{session}/recording"
+    with httpx.Client(base_url=gateway.console, trust_env=False) as client:
+        client.post("/api/v1/console-session", json={"token": token}, headers={"X-Countersign": "console"}).raise_for_status()
+        told, after = [], ""
+        while after is not None:
+            page = client.get(path, params={"limit": 4, "after": after}).raise_for_status().json()
+            told += page["events"]
+            after = page["next"]
+        assert told == [json.loads(line) for line in gateway.cli("replay", session, "--json").stdout.splitlines()]
+        assert page["is_closed"] and page["problem"] is None and page["length_s"] >= told[-1]["t"] > 1.2
+        assert sum(chunk["events"] for chunk in page["index"]) == len(told)
+        assert client.get(path, params={"from": 1.0}).json()["events"][0]["t"] >= 1.0
+        hits = client.get(f"{path}/search", params={"q": "THIRD"}).json()
+        assert hits["is_whole"] and hits["hits"][0]["type"] == "command"
+        for wrong in ({"limit": 0}, {"limit": 100_000}, {"after": "x"}, {"from": -1}, {"from": "nan"}):
+            assert client.get(path, params=wrong).status_code == 422, wrong
+        assert client.get("/api/v1/sessions/se-none/recording").status_code == 404
+    looks = [record["body"]["query"] for record in gateway.audit("audit.accessed")]
+    assert {"session_id": session, "q": "THIRD"} in looks and {"session_id": session, "limit": 1000, "start_s": 1.0} in looks
 
 
 class Shown:
