@@ -44,7 +44,7 @@ class RecordingFailed(Exception):
 
 
 class Open:
-    """One recording on the writer's side. Only ``is_ending`` is set by others."""
+    """One recording on the writer's side. Only ``is_closing`` and ``is_ending`` are set by others, around the last event."""
 
     def __init__(self, session: Session, sealer: Sealer) -> None:
         self.session_id = session.id
@@ -54,6 +54,7 @@ class Open:
         self.since_s = 0.0
         self.unstored: deque[tuple[Header, bytes]] = deque()
         self.is_begun = False
+        self.is_closing = False
         self.is_ending = False
         self.is_over = False
         """The last chunk is made."""
@@ -141,6 +142,9 @@ class Recordings:
         for number, opened in list(self._open.items()):
             is_last = number in ending
             is_due = at_once or is_last or opened.length >= ENOUGH_BYTES or now_s - opened.since_s >= EVERY_S - LOOK_S
+            is_due &= (
+                is_last or not opened.is_closing
+            )  # its last event may be among these, and must be in the chunk that is the last
             if opened.lines and is_due and not opened.is_over:
                 for chunk, is_end in _cut(b"".join(opened.lines)):
                     opened.unstored.append(opened.sealer.seal(chunk, is_last=is_last and is_end))
@@ -248,9 +252,12 @@ class Recorder:
 
     def close(self, reason: str) -> None:
         """Say that the session is over; the rest is stored soon."""
-        self.add("closed", reason=reason)
-        self._opened.is_ending = True
-        self._spool.ring()
+        self._opened.is_closing = True
+        try:
+            self.add("closed", reason=reason)
+        finally:
+            self._opened.is_ending = True
+            self._spool.ring()
 
 
 def recordings_of(settings: RecordingSettings, put_on_record: Callable[[AuditEvent], None]) -> Recordings:

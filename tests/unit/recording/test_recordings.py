@@ -199,6 +199,24 @@ async def test_i8_a_recorder_that_broke_lets_nothing_through_any_more(make, monk
         scene.recordings.open(session("se-2"))
 
 
+async def test_a_recording_whose_last_event_is_taken_while_it_closes_still_gets_its_end(make, monkeypatch):
+    scene = make()
+    recordings = scene.recordings
+    recordings.close()  # from here the test is the writer
+    recorder = recordings.open(session())
+    add = recorder.add
+
+    def taken_at_once(kind, **fields):
+        add(kind, **fields)
+        recordings._gather(at_once=True)
+
+    monkeypatch.setattr(recorder, "add", taken_at_once)
+    recorder.close("the client left")
+    (opened,) = recordings._open.values()
+    recordings._gather(at_once=False)
+    assert opened.is_over and opened.unstored[-1][0].is_last
+
+
 async def test_a_session_does_not_wait_forever(make):
     scene = make(pause_s=0.2)
     recorder = scene.recordings.open(session())
