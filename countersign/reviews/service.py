@@ -42,6 +42,8 @@ class ReviewService:
         self._new_id = new_id
         self._waiters: dict[str, asyncio.Future[Review]] = {}
         self._surveyors: dict[str, Surveyor] = {}
+        self._dry_runs: set[str] = set()
+        """The reviews whose commands are being run: none waits for another, for by then the review may be decided."""
         self._listeners: set[Listener] = set()
 
     # -- looking
@@ -177,8 +179,15 @@ class ReviewService:
             self._surveyor(review)
             return review, [dry_run_event(review, reviewer, None)]
 
-        review = await self._store.change(review_id, asked)
-        found = await self._surveyor(review).dry_run()
+        review_id = (await self._store.get(review_id)).id  # it may have been given shortened
+        if review_id in self._dry_runs:
+            raise NoBlastRadius("it is being run already")
+        self._dry_runs.add(review_id)
+        try:
+            review = await self._store.change(review_id, asked)
+            found = await self._surveyor(review).dry_run()
+        finally:
+            self._dry_runs.discard(review_id)
         await self._store.change(review_id, lambda now: (now, [dry_run_event(now, reviewer, found)]))
         return found
 

@@ -23,6 +23,7 @@ from countersign.model import (
     Session,
     Target,
 )
+from countersign.model.blast import BlastRadius, NoBlastRadius
 from countersign.policy import load_policies
 from countersign.reviews.errors import NotAReviewer, ReviewConflict
 from countersign.reviews.service import ReviewService
@@ -118,6 +119,31 @@ async def test_i2_an_approval_is_released_once(scene):
     assert isinstance(await admitting, Permit)
     with pytest.raises(ReviewConflict):
         await scene.reviews.release(hold.review.id)
+
+
+async def test_i4_a_dry_run_is_refused_while_another_goes_on_so_that_none_begins_behind_the_decision(scene):
+    begun, end = asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        async def dry_run(self):
+            begun.set()
+            await end.wait()
+            return BlastRadius((), is_exact=True)
+
+    hold = Hold()
+    hold.surveyor = Slow()
+    admitting = asyncio.create_task(scene.gate.admit(scene.session, WRITE, hold))
+    await asyncio.wait_for(hold.told.wait(), 10)
+    about = hold.review.id, BOB, hold.review.digest
+    first = asyncio.create_task(scene.reviews.dry_run(*about))
+    await asyncio.wait_for(begun.wait(), 10)
+    with pytest.raises(NoBlastRadius, match="already"):
+        await scene.reviews.dry_run(*about)
+    end.set()
+    await first
+    assert (await scene.reviews.dry_run(*about)).is_exact
+    admitting.cancel()
+    await asyncio.gather(admitting, return_exceptions=True)
 
 
 async def test_i4_a_cancelled_call_cancels_its_review_and_a_late_approval_is_refused(scene):
