@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from countersign.recording import RecordingInfo
 from countersign.recording.asciicast import asciicast
@@ -185,3 +186,24 @@ def test_the_page_can_be_read_without_script_and_marks_what_was_held():
     text = "".join(page(INFO, EVENTS))
     assert 'class="event held" data-t="1.000000"' in text and "store=*&gt; DELETE FROM orders" in text
     assert "ssn [masked: last4]" in text
+
+
+def test_i10_the_page_plays_seeks_and_searches_in_a_browser_and_nothing_recorded_runs(tmp_path):
+    (tmp_path / "one.html").write_text("".join(page(INFO, [*EVENTS, *hostile()])))
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        opened, said = browser.new_page(), []
+        opened.on("console", lambda message: said.append(message.text))
+        opened.on("pageerror", lambda error: said.append(str(error)))
+        opened.on("dialog", lambda dialog: (said.append("a dialog"), dialog.dismiss()))
+        opened.goto((tmp_path / "one.html").as_uri())
+        opened.locator("#marks button.held").first.press("Enter")
+        assert opened.inner_text("#now").startswith("00:01.0") and opened.locator(".later").count() > 0
+        opened.select_option("#speed", "20")
+        opened.click("#play")
+        opened.locator("#play", has_text="Play").wait_for()
+        assert opened.locator(".later").count() == 0
+        opened.fill("#find", "FRIDAY")
+        assert opened.locator(".found").count() == 1 and said == []
+        browser.close()
