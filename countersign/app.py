@@ -8,15 +8,16 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import structlog
 
 from countersign.api.app import create_api
-from countersign.api.server import ApiServer
+from countersign.api.server import ApiServer, bind_socket
 from countersign.api.services import Health
 from countersign.api.services import Services as ApiServices
 from countersign.api.sign_in import ConsoleSignIn
-from countersign.audit import AuditUnavailable
+from countersign.audit import AuditUnavailable, Checkpoint, LogKey
 from countersign.audit.delivery import Delivery, Status, status_of
 from countersign.audit.feeds import CheckpointFeed, RecordFeed, export_name
 from countersign.audit.search import Query
@@ -30,7 +31,7 @@ from countersign.protocols.postgres.session import Lanes, PostgresListener
 from countersign.protocols.postgres.session.listener import Services as SessionServices
 from countersign.protocols.postgres.session.memory import LongMessages, room_of_this_machine
 from countersign.recording import Recordings, library_of, recordings_of
-from countersign.retention import Retention
+from countersign.retention import RecordingRetention, Retention
 from countersign.reviews.service import ReviewService
 from countersign.store import (
     Database,
@@ -43,8 +44,11 @@ from countersign.store import (
     StoredKeys,
     StoredReviews,
     StoredSessions,
+    StoreError,
     WitnessCursors,
+    exchange_log_key,
     load_log_key,
+    settle_log_key,
 )
 
 log = structlog.get_logger(__name__)
@@ -92,6 +96,26 @@ class Parts:
             raise
         return made.note if made else ""
 
+    async def settle_key(self) -> None:
+        """End an exchange of the log's key that a crash cut off. Raises ``StoreError``."""
+
+        async def goes_on_with(key: LogKey) -> bool:
+            return await StoredCheckpoints(self.database, now, key).goes_on_with()
+
+        await settle_log_key(self.config.audit.key_path, goes_on_with)
+
+    async def rotate_key(self, keep_old: Path | None) -> tuple[LogKey, Checkpoint]:
+        """Exchange the log's key; nobody else may have it loaded. Raises ``StoreError``."""
+        made: list[Checkpoint] = []
+
+        async def hand_over(old: LogKey, new: LogKey) -> None:
+            by = administrator(os.getuid(), "unix_socket")
+            made.append(await StoredCheckpoints(self.database, now, old).hand_over(new, by))
+
+        await self.settle_key()
+        new = await exchange_log_key(self.config.audit.key_path, keep_old, hand_over)
+        return new, made[0]
+
     async def stop_trusting(self, misfit: LogMisfit) -> None:
         """Let nothing through any more, and say so."""
         if self.database.trouble is Trouble.DISTRUSTED:
@@ -131,12 +155,16 @@ class Parts:
         return [*witnesses, *exports]
 
     def retention(self) -> list[Coroutine[None, None, None]]:
-        """What removes old bodies each day, where the configuration says so."""
-        audit = self.config.audit
-        if audit.keep_bodies is None:
-            return []
-        exports = [export_name(one.name) for one in audit.exports]
-        return [Retention(self.audit, StoredCursors(self.database), exports, audit.keep_bodies, now).run()]
+        """What removes old bodies and recordings each day, where the configuration says so. Called before any session begins."""
+        audit, recordings = self.config.audit, self.config.recordings
+        found: list[Coroutine[None, None, None]] = []
+        if audit.keep_bodies is not None:
+            exports = [export_name(one.name) for one in audit.exports]
+            found.append(Retention(self.audit, StoredCursors(self.database), exports, audit.keep_bodies, now).run())
+        if recordings.keep is not None:
+            library = library_of(recordings)
+            found.append(RecordingRetention(library, self.sessions, self.audit, recordings.keep, now).run())
+        return found
 
     async def kept_statuses(self) -> list[Status]:
         """What the store says of deliveries while none is under way."""
@@ -188,12 +216,30 @@ async def offline(config: Config) -> AsyncIterator[ApiServices]:
     database = Database.open(config.store_path, now)
     try:
         parts = Parts(config, database)
+        await parts.settle_key()
         yield parts.api(online=False, listeners={})
         if config.audit.key_path.exists() and await StoredCheckpoints.any(database):  # what was done offline is signed at once
             with contextlib.suppress(AuditUnavailable):
                 await StoredCheckpoints(database, now, load_log_key(config.audit.key_path)).make()
     finally:
         await asyncio.to_thread(database.close)
+
+
+async def rotate_key(config: Config, keep_old: Path | None) -> tuple[LogKey, Checkpoint]:
+    """Exchange the key of the audit log of a gateway that is not running, and hold its socket meanwhile, so that none starts. The new key,
+    and the hand-over. Raises ``StoreError``, and ``OSError`` where a gateway runs."""
+    if not config.store_path.exists():
+        raise StoreError(f"there is no store at {config.store_path}")
+    lock = bind_socket(config.admin_socket)
+    try:
+        database = Database.open(config.store_path, now)
+        try:
+            return await Parts(config, database).rotate_key(keep_old)
+        finally:
+            await asyncio.to_thread(database.close)
+    finally:
+        config.admin_socket.unlink(missing_ok=True)
+        lock.close()
 
 
 class Gateway:
@@ -230,6 +276,7 @@ class Gateway:
         indexing = Indexing(self.parts.index)
         indexing.start()
         self._stack.push_async_callback(asyncio.to_thread, indexing.stop)
+        await self.parts.settle_key()
         has_checkpoints = await StoredCheckpoints.any(database)
         changed = await self._configuration(has_checkpoints)
         checkpoints = StoredCheckpoints(database, now, load_log_key(config.audit.key_path, may_make=not has_checkpoints))

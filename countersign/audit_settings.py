@@ -9,13 +9,12 @@ from urllib.parse import urlsplit
 
 from countersign.model import Effect
 from countersign.object_storage import ObjectStorage, take_object_storage
-from countersign.settings import Secret, is_loopback, take_file, take_one_of, take_secret
+from countersign.settings import Secret, is_loopback, take_days, take_file, take_one_of, take_secret
 from countersign.yaml_lines import Section
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 KIND = re.compile(r"[a-z_]+(\.[a-z_]+)*(\.\*)?")
 SIZE = re.compile(r"([1-9][0-9]{0,5})(KiB|MiB|GiB)")
-DAYS = re.compile(r"([1-9][0-9]{0,4})d")
 UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 SYSLOG_TLS_PORT = 6514
 """RFC 5425, section 4.1."""
@@ -119,20 +118,9 @@ def take_audit(section: Section, directory: Path, store_path: Path, warnings: li
     key_file = audit.take("key_file", str, "")
     witnesses = (*_short_witnesses(audit, directory), *_witnesses(audit, directory, warnings))
     exports = tuple(_exports(audit, directory, warnings))
-    keep_bodies = _days(audit, "keep_bodies")
+    keep_bodies = take_days(audit, "keep_bodies")
     audit.finish()
     return AuditSettings(directory / key_file if key_file else beside_store, witnesses, exports, keep_bodies)
-
-
-def _days(section: Section, key: str) -> timedelta | None:
-    text: str = section.take(key, str, "", word="a number of days such as 400d")
-    if key not in section.mapping:
-        return None
-    read = DAYS.fullmatch(text)
-    if not read:
-        section.complain(key, f"{key!r} is {text!r}", "a number of days such as 400d")
-        return None
-    return timedelta(days=int(read[1]))
 
 
 def _short_witnesses(audit: Section, directory: Path) -> Iterator[WitnessSettings]:

@@ -2,10 +2,11 @@
 
 import base64
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from countersign.object_storage import ObjectStorage, take_object_storage
-from countersign.settings import Secret, take_secret
+from countersign.settings import Secret, take_days, take_secret
 from countersign.yaml_lines import Mapping, Section
 
 ROWS = 200
@@ -18,13 +19,15 @@ HINT = "file://FOLDER or s3://BUCKET/PREFIX"
 @dataclass(frozen=True, slots=True)
 class RecordingSettings:
     """``rows``: how many of each command a recording shows. ``key`` seals new recordings, ``older_keys`` open those that it does not.
-    ``pause_s``: how long sessions wait for a place that takes nothing."""
+    ``pause_s``: how long sessions wait for a place that takes nothing. ``keep``: how long behind its session's end a recording stays; None:
+    for ever."""
 
     place: Path | ObjectStorage
     rows: int = ROWS
     pause_s: int = PAUSE_S
     key: Secret | None = field(default=None, repr=False)
     older_keys: tuple[Secret, ...] = field(default=(), repr=False)
+    keep: timedelta | None = None
 
 
 def raw_key(text: str) -> bytes:
@@ -52,6 +55,7 @@ def take_recordings(section: Section, directory: Path, warnings: list[str]) -> R
         pause_s=_number(inner, "pause_s", PAUSE_S, MOST_PAUSE_S),
         key=_key(inner, "key", directory, warnings),
         older_keys=_older_keys(inner, directory, warnings),
+        keep=take_days(inner, "keep"),
     )
     inner.finish()
     return settings

@@ -4,14 +4,15 @@ Hashes stay, and so does everything that an export has not confirmed yet: what i
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
 
 from countersign.audit.delivery import Cursors
-from countersign.model import Identity, IdentityKind
-from countersign.store import StoredAuditLog
+from countersign.model import AuditEvent, Identity, IdentityKind
+from countersign.recording import Library
+from countersign.store import StoredAuditLog, StoredSessions
 
 log = structlog.get_logger(__name__)
 
@@ -19,8 +20,59 @@ EVERY_S = 24 * 3600.0
 RETRY_S = 600.0
 PAUSE_S = 0.05
 """Between two steps, each of which takes the store's writer for some milliseconds."""
+AT_ONCE = 500
+"""About how many recordings the store is asked at once."""
 GATEWAY = Identity("gateway", IdentityKind.SERVICE_ACCOUNT, authentication="audit.keep_bodies")
 """In whose name bodies are removed."""
+
+
+async def each_day(remove: Callable[[], Awaitable[int]]) -> None:
+    """For ever; sooner again where it failed."""
+    while True:
+        try:
+            await remove()
+            pause = EVERY_S
+        except Exception as error:  # tried again: nothing is lost by keeping it longer
+            log.error("retention_failed", error=str(error))
+            pause = RETRY_S
+        await asyncio.sleep(pause)
+
+
+class RecordingRetention:
+    """Removes recordings of sessions that ended longer ago than ``keep``, never that of one that runs. Made before any session begins."""
+
+    def __init__(
+        self,
+        library: Library,
+        sessions: StoredSessions,
+        audit: StoredAuditLog,
+        keep: timedelta,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._library = library
+        self._sessions = sessions
+        self._left_open = sessions.left_open()
+        self._audit = audit
+        self._keep = keep
+        self._clock = clock
+
+    async def run(self) -> None:
+        """For ever: now, and each day."""
+        await each_day(self.remove)
+
+    async def remove(self) -> int:
+        """Once. How many were removed, each on record before it goes. Raises ``AuditUnavailable`` and ``PlaceProblem``."""
+        removed, before = 0, self._clock() - self._keep
+        ids = await asyncio.to_thread(self._library.ids)
+        for start in range(0, len(ids), AT_ONCE):
+            for session_id in await self._sessions.ended(ids[start : start + AT_ONCE], before, self._left_open):
+                await self._audit.append(AuditEvent("recording.removed", {"session_id": session_id, "by": "retention"}))
+                await asyncio.to_thread(self._library.delete, session_id)
+                removed += 1
+                await asyncio.sleep(PAUSE_S)
+        if removed:
+            log.info("recordings_removed", recordings=removed, before=before.isoformat())
+        return removed
 
 
 class Retention:
@@ -42,14 +94,7 @@ class Retention:
 
     async def run(self) -> None:
         """For ever: now, and each day."""
-        while True:
-            try:
-                await self.remove()
-                pause = EVERY_S
-            except Exception as error:  # tried again: nothing is lost by keeping it longer
-                log.error("retention_failed", error=str(error))
-                pause = RETRY_S
-            await asyncio.sleep(pause)
+        await each_day(self.remove)
 
     async def remove(self) -> int:
         """Once. How many records lost their bodies. Raises ``AuditUnavailable``."""

@@ -2,12 +2,16 @@
 
 import ipaddress
 import os
+import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from countersign.yaml_lines import Section
+
+DAYS = re.compile(r"([1-9][0-9]{0,4})d")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -60,6 +64,18 @@ def take_secret(section: Section, key: str, directory: Path, warnings: list[str]
     # The value itself is not quoted: it may be the secret.
     section.complain(key, f"{word} does not stand in the configuration", "env:NAME or file:PATH")
     return None
+
+
+def take_days(section: Section, key: str) -> timedelta | None:
+    """A number of days such as ``400d``; None where it is left out."""
+    text: str = section.take(key, str, "", word="a number of days such as 400d")
+    if key not in section.mapping:
+        return None
+    read = DAYS.fullmatch(text)
+    if not read:
+        section.complain(key, f"{key!r} is {text!r}", "a number of days such as 400d")
+        return None
+    return timedelta(days=int(read[1]))
 
 
 def take_file(section: Section, key: str, directory: Path, *, required: bool = False) -> Path | None:

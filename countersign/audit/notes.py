@@ -95,8 +95,15 @@ class LogKey:
 
     def sign(self, text: str) -> str:
         """The note of a text that ends in a newline."""
+        return f"{text}\n{self._signature(text)}"
+
+    def cosign(self, note: str) -> str:
+        """The note with this key's signature behind the others. Raises ``NoteError`` where it is none."""
+        return note + self._signature(split_note(note)[0])
+
+    def _signature(self, text: str) -> str:
         signature = Ed25519PrivateKey.from_private_bytes(self._seed).sign(text.encode())
-        return f"{text}\n{DASH} {self.name} {_base64(self.verifier.id + signature)}\n"
+        return f"{DASH} {self.name} {_base64(self.verifier.id + signature)}\n"
 
 
 def split_note(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:

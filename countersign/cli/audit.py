@@ -1,5 +1,6 @@
 """``countersign audit``. What checks and proves reads files only, never the gateway's word."""
 
+import asyncio
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -72,10 +73,11 @@ def verify_log(
 
     with _in_one_sentence():
         trusted = _key(config, key, store)
-        held = [Checkpoint.open(note, trusted) for note in notes_in(_text(checkpoint))] if checkpoint else []
+        notes = notes_in(_text(checkpoint)) if checkpoint else []
         if proof is not None:
-            _check_proof(_text(proof), held, trusted)
+            _check_proof(_text(proof), [Checkpoint.open(note, trusted) for note in notes], trusted)
             return
+        held = [Checkpoint.open(note, None) for note in notes]  # their signatures are checked where the log says whose they must be
         with _progress() as advance:
             log = ExportFile(export) if export else _log(config, store)
             found = verify(log, key=trusted, held=held, progress=advance)
@@ -92,6 +94,8 @@ def verify_log(
         typer.echo("no signature was checked: give --key, the public key of the log")
     else:
         typer.echo(f"signed by {trusted.name}: {found.signed} of them; a checkpoint is made every minute and at shutdown")
+        if found.key and found.key != str(trusted):
+            typer.echo(f"its key was exchanged, and is now {found.key}")
     if checked is not None:
         for problem in checked.problems:
             typer.echo(terminal_safe(problem), err=True)
@@ -194,9 +198,15 @@ def newest_checkpoint(
         sys.stdout.write("\n".join(log.notes()) if every else _newest(log).note)
 
 
-@app.command("key")
-def public_key(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Print the public key that checks the log's checkpoints."""
+key_app = typer.Typer(invoke_without_command=True)
+app.add_typer(key_app, name="key")
+
+
+@key_app.callback()
+def public_key(context: typer.Context, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Print the public key that checks the log's checkpoints; `rotate` exchanges it."""
+    if context.invoked_subcommand is not None:
+        return
     from countersign.store import load_log_key
 
     with _in_one_sentence():
@@ -204,6 +214,23 @@ def public_key(config: ConfigOption = DEFAULT_CONFIG) -> None:
         if not path.exists():
             fail("there is no key yet: the gateway makes it at its first start")
         typer.echo(str(load_log_key(path).verifier))
+
+
+@key_app.command("rotate")
+def rotate(
+    config: ConfigOption = DEFAULT_CONFIG,
+    keep_old: Annotated[
+        Path | None,
+        typer.Option("--keep-old", metavar="FILE", help="Keep the old private key in this new file; else it is written over."),
+    ] = None,
+) -> None:
+    """Exchange the key that signs the log, while the gateway is stopped. The old key signs a record of it, and from then on the new one."""
+    from countersign.app import rotate_key
+
+    with _in_one_sentence():
+        new, hand_over = asyncio.run(rotate_key(settings(config), keep_old))
+    err.print(f"exchanged: both keys signed the hand-over, the checkpoint over {hand_over.size} records; the new public key is")
+    typer.echo(str(new.verifier))
 
 
 @app.command("search")

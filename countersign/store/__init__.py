@@ -10,7 +10,7 @@ from countersign.store.database import Database, LogMisfit, StoreError
 from countersign.store.indexing import Indexing
 from countersign.store.keys import StoredKeys
 from countersign.store.log_index import LogIndex
-from countersign.store.log_key import load_log_key
+from countersign.store.log_key import exchange_log_key, load_log_key, settle_log_key
 from countersign.store.reviews import StoredReviews
 from countersign.store.sessions import StoredSessions
 
@@ -29,5 +29,7 @@ __all__ = [
     "StoredReviews",
     "StoredSessions",
     "WitnessCursors",
+    "exchange_log_key",
     "load_log_key",
+    "settle_log_key",
 ]

@@ -5,19 +5,22 @@ import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Row, and_, func, select, update
+from sqlalchemy import Connection, Row, and_, func, or_, select, update
 
 from countersign._core import tree_extend, tree_root
 from countersign.audit import Batch, Checkpoint, Encoded, LogKey, NoteError, encode, record_of
 from countersign.audit.export import removed_hash
 from countersign.audit.merkle import leaf_hash
+from countersign.audit.notes import split_note
 from countersign.audit.search import Query
+from countersign.audit.succession import ROTATED, ROTATED_MARK
 from countersign.audit.verify import RETENTION
 from countersign.model import AuditEvent, AuditRecord, Identity
 from countersign.model.clock import Clock, from_text, to_text
@@ -148,10 +151,39 @@ class StoredCheckpoints:
             raise LogMisfit(
                 f"the log's last checkpoint was not made with the key at hand ({self._key.verifier}): {error}"
             ) from error
+        if split_note(last.note)[1][-1][1] != self._key.verifier.id:
+            raise LogMisfit("the log's key was exchanged, and the key at hand is the older one: put the newer key's file back")
         if last.size > size:
             raise LogMisfit(f"the log holds {size} records, but {last.size} were signed: it was cut off")
         if _root_at(connection, last.size) != last.root:
             raise LogMisfit(f"the log does not fit its checkpoint over {last.size} records: it was changed")
+
+    async def hand_over(self, to: LogKey, by: Identity) -> Checkpoint:
+        """Exchange the key for another: one transaction holds the record that says so and the checkpoint over it, which both keys sign.
+
+        Whatever is signed later the new one must sign. Raises as ``make`` does, and where nothing was signed yet.
+        """
+        keys = {"old_key": str(self._key.verifier), "new_key": str(to.verifier)}
+        event = AuditEvent(ROTATED, keys | {"by": by.name, "authentication": by.authentication})
+
+        def job(transaction: Transaction) -> Checkpoint:
+            last = _last_checkpoint(transaction.connection)
+            if last is None:
+                raise StoreError("the log was not signed yet, so there is no key to exchange")
+            self._check(transaction.connection, last, transaction.log.head[0])
+            transaction.append([event])
+            size, edge = transaction.log.head
+            made = Checkpoint.sign(self._key, size, tree_root(size, edge))
+            row = {"size": size, "note": to.cosign(made.note), "made_at": to_text(self._clock())}
+            transaction.connection.execute(schema.audit_checkpoints.insert().values(**row))
+            return replace(made, note=str(row["note"]))
+
+        return await self._database.write(job)
+
+    async def goes_on_with(self) -> bool:
+        """Whether this key is the one that signs what follows. Raises ``StoreError``."""
+        last = await self.latest()
+        return last is not None and split_note(last.note)[1][-1][1] == self._key.verifier.id
 
     @staticmethod
     async def any(database: Database) -> bool:
@@ -308,7 +340,8 @@ class _Forgettable(NamedTuple):
 
 
 def _forgettable(connection: Connection, before: datetime, after: int, up_to: int | None) -> list[_Forgettable]:
-    """The next rows behind record ``after``; what is in them is not read."""
+    """The next rows behind record ``after``. Records of an exchanged key, which stand alone in their rows, keep their bodies: without them
+    nobody could tell which key to believe."""
     table, checkpoint = schema.audit_batches, _last_checkpoint(connection)
     signed = checkpoint.size if checkpoint else 0
     end = table.c.first_seq + table.c.count - 1
@@ -317,6 +350,7 @@ def _forgettable(connection: Connection, before: datetime, after: int, up_to: in
         table.c.time < to_text(before),
         end <= (signed if up_to is None else min(signed, up_to)),
         table.c.entries.is_not(None),
+        or_(table.c.count != 1, func.instr(table.c.entries, ROTATED_MARK) == 0),
     )
     return [_Forgettable(*row) for row in connection.execute(query.order_by(table.c.first_seq).limit(FORGET_ROWS))]
 

@@ -1,8 +1,10 @@
 """Sessions in the store: who was connected to what, and when."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from countersign.model import AuditEvent, Session
 from countersign.model.clock import Clock, to_text
@@ -61,6 +63,20 @@ class StoredSessions:
         table = schema.sessions
         query = select(table.c.client_address).where(table.c.id == session_id)
         return self._database.read_now(lambda connection: connection.execute(query).scalar()) or ""
+
+    def left_open(self) -> frozenset[str]:
+        """The sessions that are not on record as ended: when a gateway starts, those that a crash cut off. Raises ``StoreError``."""
+        query = select(schema.sessions.c.id).where(schema.sessions.c.ended_at.is_(None))
+        return frozenset(self._database.read_now(lambda connection: connection.execute(query).scalars().all()))
+
+    async def ended(self, ids: Sequence[str], before: datetime, left_open: frozenset[str]) -> list[str]:
+        """Which of these, a few hundred at most, ended before then; those ``left_open``, which began before. Raises ``StoreError``."""
+        table = schema.sessions
+        query = select(table.c.id, table.c.ended_at).where(
+            table.c.id.in_(ids), func.coalesce(table.c.ended_at, table.c.started_at) < to_text(before)
+        )
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return [row.id for row in rows if row.ended_at is not None or row.id in left_open]
 
     async def latest(self, limit: int = 100) -> list[dict[str, Any]]:
         """Newest first."""

@@ -91,6 +91,29 @@ def test_i8_a_gateway_does_not_go_on_with_a_log_that_does_not_fit_what_it_signed
     assert "it was cut off" in stopped.cli("audit", "verify", ok=False).stderr
 
 
+def test_the_key_is_exchanged_and_every_key_checks_the_whole_log(stopped):
+    old, kept = stopped.cli("audit", "key").stdout.strip(), stopped.folder / "old.key"
+    was = (stopped.folder / "audit.key").read_text()
+    new = stopped.cli("audit", "key", "rotate", "--keep-old", str(kept)).stdout.strip()
+    assert new != old and stopped.cli("audit", "key").stdout.strip() == new
+    assert kept.read_text() == was and kept.stat().st_mode & 0o777 == 0o600
+    stopped.start()
+    with stopped.connect() as connection:
+        connection.execute("SELECT 1")
+    refused = stopped.cli("audit", "key", "rotate", ok=False)
+    assert refused.returncode == 1 and "another gateway is running" in refused.stderr
+    stopped.stop()
+    newest = stopped.cli("audit", "key", "rotate").stdout.strip()
+    for key in (old, newest):
+        said = stopped.cli("audit", "verify", "--key", key).stdout
+        assert "sound: " in said and (f"is now {newest}" in said) == (key != newest)
+    other = str(LogKey.generate(old.partition("+")[0]).verifier)
+    assert "does not verify" in stopped.cli("audit", "verify", "--key", other, ok=False).stderr
+    # The old key's file in the new one's place lets nothing through.
+    (stopped.folder / "audit.key").write_text(was)
+    assert "was not made with the key at hand" in stopped.cli("serve", ok=False).stderr
+
+
 def test_i8_a_gateway_does_not_sign_with_another_key_than_before(stopped):
     (stopped.folder / "audit.key").write_text(LogKey.generate("another").text() + "\n")
     failed = stopped.cli("serve", ok=False)

@@ -2,7 +2,9 @@
 
 import base64
 import contextlib
+import json
 import os
+import sqlite3
 
 import psycopg
 import pytest
@@ -74,6 +76,28 @@ def test_recordings_in_object_storage_replay_and_wait_for_it(with_recordings, ob
     assert "are as they were stored" in checked.stdout
     gateway.stop()
     assert object_server.ENVIRONMENT["S3_SECRET"] not in gateway.everything_kept()
+
+
+@pytest.mark.parametrize("kept_in", ["a folder", "object storage"])
+def test_old_recordings_are_removed_at_the_start_and_the_rest_verifies(with_recordings, object_server, eventually, kept_in):
+    settings = {"keep": "90d"}
+    if kept_in == "object storage":
+        settings |= {"url": f"s3://evidence/{kept_in.replace(' ', '-')}", **object_server.settings}
+    gateway = with_recordings(json.dumps(settings), dict(object_server.ENVIRONMENT))
+    for number in range(2):
+        with gateway.connect() as connection:
+            connection.execute(f"SELECT 'number {number}'")
+    gateway.stop()
+    young, old = [one["id"] for one in gateway.json("sessions", "list")]
+    with contextlib.closing(sqlite3.connect(gateway.folder / "countersign.db")) as store, store:
+        store.execute("UPDATE sessions SET ended_at = '2020-01-01T00:00:00.000000Z' WHERE id = ?", (old,))
+    gateway.start()
+    eventually(lambda: gateway.cli("replay", old, ok=False).returncode == 1, "the old recording to be removed")
+    assert "number 1" in gateway.cli("replay", young).stdout
+    (removed,) = gateway.json("audit", "search", "--kind", "recording.removed")
+    assert removed["body"] == {"session_id": old, "by": "retention"}
+    gateway.stop()
+    assert "of 1 are as they were stored" in gateway.cli("audit", "verify", "--recordings").stdout
 
 
 def test_what_was_done_to_a_recording_is_named(with_recordings, eventually):

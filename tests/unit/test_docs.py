@@ -22,6 +22,8 @@ def commands(command, words: tuple[str, ...] = ()) -> Iterator[str]:
     if not hasattr(command, "commands"):
         yield " ".join(words)
         return
+    if command.invoke_without_command:
+        yield " ".join(words)
     for name, inner in command.commands.items():
         yield from commands(inner, (*words, name))
 
