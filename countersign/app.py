@@ -14,7 +14,7 @@ import structlog
 
 from countersign.api.app import create_api
 from countersign.api.server import ApiServer, bind_socket
-from countersign.api.services import Health
+from countersign.api.services import Health, PolicyStatus
 from countersign.api.services import Services as ApiServices
 from countersign.api.sign_in import ConsoleSignIn
 from countersign.audit import AuditUnavailable, Checkpoint, LogKey
@@ -31,6 +31,7 @@ from countersign.protocols.postgres.session import Lanes, PostgresListener
 from countersign.protocols.postgres.session.listener import Services as SessionServices
 from countersign.protocols.postgres.session.memory import LongMessages, room_of_this_machine
 from countersign.recording import Recordings, library_of, recordings_of
+from countersign.reload import Reload, identity_of
 from countersign.retention import RecordingRetention, Retention
 from countersign.reviews.service import ReviewService
 from countersign.store import (
@@ -180,6 +181,7 @@ class Parts:
         online: bool,
         listeners: dict[str, tuple[str, int]],
         statuses: Callable[[], Awaitable[list[Status]]] | None = None,
+        policy: Callable[[], PolicyStatus] | None = None,
     ) -> ApiServices:
         """The services as the API takes them."""
 
@@ -200,6 +202,7 @@ class Parts:
             deliveries=statuses or self.kept_statuses,
             sign=self.sign,
             health=partial(self.health, statuses or self.kept_statuses),
+            policy=policy or (lambda: PolicyStatus(self.config.policy.digest, None, "")),
         )
 
 
@@ -248,6 +251,9 @@ class Gateway:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.listeners: dict[str, tuple[str, int]] = {}
+        self.reload = asyncio.Event()
+        """Set it to have the policies loaded anew."""
+        self._targets: list[PostgresListener] = []
         self._deliveries: list[Delivery] = []
         self.console_url = ""
         self._stack = contextlib.AsyncExitStack()
@@ -265,7 +271,8 @@ class Gateway:
         database = Database.open(config.store_path, now)
         self._stack.push_async_callback(asyncio.to_thread, database.close)
         self.parts = Parts(config, database)
-        self.services = self.parts.api(online=True, listeners=self.listeners, statuses=self._statuses)
+        self._policies = Reload(config, self.parts.audit, self.reload, self._policy_changed, now)
+        self.services = self.parts.api(online=True, listeners=self.listeners, statuses=self._statuses, policy=self._policy_status)
         server = ApiServer(create_api(self.services), config.console.host, config.console.port, config.admin_socket)
         # The socket is the lock: whoever answers on it owns the store, so nothing is recovered before it is ours.
         host, port = await server.start()
@@ -288,19 +295,25 @@ class Gateway:
         self._stack.push_async_callback(self._deliver_the_rest, tasks)
         self._stack.push_async_callback(self._checkpoint, checkpoints)
         self._stack.push_async_callback(self.parts.audit.append, AuditEvent("gateway.stopped", {}))
+        self._stack.push_async_callback(self._policies.settle)
         self._stack.push_async_callback(self.parts.failures.flush, everything=True)
         for work in (self._expire(), self._checkpoint_each_minute(checkpoints), *self.parts.retention()):
             self._stack.push_async_callback(_end, asyncio.create_task(work))
         await self._listen(database)
+        self._stack.push_async_callback(_end, asyncio.create_task(self._policies.run()))
+
+    def _policy_changed(self) -> None:
+        for listener in self._targets:
+            listener.policy_changed()
+
+    def _policy_status(self) -> PolicyStatus:
+        policies = self._policies
+        return PolicyStatus(policies.config.policy.digest, policies.since, policies.problem)
 
     async def _configuration(self, has_started_before: bool) -> list[AuditEvent]:
         """The records of this start: under which configuration, and what of it is another than at the last one."""
         config, by = self.config, administrator(os.getuid(), "start")
-        after: dict[str, object] = {
-            "config_digest": config.config_digest,
-            "policy_digest": config.policy.digest,
-            "policies": [{"file": file, "digest": digest} for file, digest in config.policy.files],
-        }
+        after = identity_of(config)
         who: dict[str, object] = {"by": by.name, "authentication": by.authentication}
         started = AuditEvent("gateway.started", after | who)
         last = await self.parts.audit.search(Query(kind="gateway.started"), 1)
@@ -311,7 +324,7 @@ class Gateway:
 
     async def _listen(self, database: Database) -> None:
         hash_key = await database.secret("hash operator")
-        gate = Gate(lambda: self.config.policy, self.parts.audit, self.parts.reviews, new_id)
+        gate = Gate(lambda: self._policies.config.policy, self.parts.audit, self.parts.reviews, new_id)
         recordings = self.parts.recordings = recordings_of(self.config.recordings, self.parts.audit.hand_over)
         self._stack.push_async_callback(asyncio.to_thread, recordings.close)
         lanes = Lanes(database.intake, recordings.spool)
@@ -334,6 +347,7 @@ class Gateway:
         for settings in self.config.targets:
             masks = TargetMasks(self.config.policy.masking_for(settings.target.name), hash_key)
             listener = PostgresListener(settings, masks, services)
+            self._targets.append(listener)
             self.listeners[settings.target.name] = await listener.start()
             self._stack.push_async_callback(listener.stop)
 

@@ -118,10 +118,12 @@ class Config:
     policy: Policy
     config_digest: str
     warnings: tuple[str, ...] = ()
+    policy_patterns: tuple[str, ...] = ()
+    """The globs that ``policies`` gives."""
 
 
-def load_config(path: Path) -> Config:
-    """Raises ``ConfigError``; secrets are looked for but never quoted."""
+def load_config(path: Path, *, with_policies: bool = True) -> Config:
+    """Raises ``ConfigError``; secrets are looked for but never quoted. Without policies, for who does not judge by them, none is in it."""
     path = path.absolute()
     try:
         data = path.read_bytes()
@@ -138,7 +140,8 @@ def load_config(path: Path) -> Config:
     targets = _targets(section, path.parent, console, warnings)
     # Where a target is broken, what it labels may be unknown: that is no fault of the rules.
     labelled = None if problems else {target.target.name: target.columns for target in targets}
-    policy = _policy(section, path.parent, labelled)
+    patterns = section.numbered_texts("policies", may_be_empty=True)
+    policy = _policy(section, path.parent, patterns, labelled) if with_policies else Policy((), ())
     _warn_of_idle_labels(targets, policy, warnings)
     store_path = _store(section, path.parent)
     recordings = take_recordings(section, path.parent, warnings)
@@ -153,6 +156,7 @@ def load_config(path: Path) -> Config:
         policy=policy,
         config_digest=hashlib.sha256(data).hexdigest(),
         warnings=(*warnings, *policy.warnings),
+        policy_patterns=tuple(pattern for _, pattern in patterns),
     )
     section.finish()
     if problems:
@@ -358,9 +362,9 @@ def _hosts(section: Section) -> list[str]:
     return [section.take("host", str, "", required=True)]
 
 
-def _policy(section: Section, directory: Path, labelled: Labelled | None) -> Policy:
+def _policy(section: Section, directory: Path, patterns: Sequence[tuple[int, str]], labelled: Labelled | None) -> Policy:
     paths: list[Path] = []
-    for line, pattern in section.numbered_texts("policies", may_be_empty=True):
+    for line, pattern in patterns:
         found = _matching(directory, pattern)
         if not found:
             section.complain_at(line, f"no file matches {pattern!r}")
@@ -370,6 +374,11 @@ def _policy(section: Section, directory: Path, labelled: Labelled | None) -> Pol
     except PolicyError as error:
         section.problems.extend(error.problems)
         return Policy((), ())
+
+
+def policy_files(config: Config) -> list[Path]:
+    """The policy files that there are now, once each."""
+    return list(dict.fromkeys(path for pattern in config.policy_patterns for path in _matching(config.path.parent, pattern)))
 
 
 def _matching(directory: Path, pattern: str) -> list[Path]:

@@ -139,6 +139,15 @@ class Gate:
         self._new_id = new_id
         self._reminder_s = reminder_s
 
+    @property
+    def policy(self) -> Policy:
+        """The policy in force now: what was judged by another does not hold any more."""
+        return self._policy()
+
+    def still_allows(self, session: Session, command: Command) -> bool:
+        """Whether the policy in force allows a command that one before it has permitted, of which all is still known."""
+        return bool(command.raw) and self._verdict(session, command).action is Action.ALLOW
+
     async def admit(self, session: Session, command: Command, hold: Hold) -> Permit | Denial:
         """Answer one command. Waits while it is held; cancelling the call cancels its review (I4).
 

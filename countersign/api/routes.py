@@ -125,8 +125,8 @@ async def healthz(services: Working, response: Response) -> dict[str, Any]:
 
 @router.get("/api/v1/health")
 async def health(services: Working, _: Someone) -> dict[str, Any]:
-    """How the audit log is doing, and in words what is wrong."""
-    found = await services.health()
+    """How the audit log is doing, which policy is in force, and in words what is wrong."""
+    found, policy = await services.health(), services.policy()
     return {
         "status": "ok" if found.trouble is None else "not ok",
         "audit": "ok" if found.trouble is None else found.trouble.value,
@@ -136,6 +136,11 @@ async def health(services: Working, _: Someone) -> dict[str, Any]:
         "checkpoint_age_s": found.unsigned_s,
         "witness_lag_s": found.witness_lag_s,
         "recordings": "ok" if found.recordings_writable else "unavailable",
+        "policy": {
+            "digest": policy.digest,
+            "since": to_text(policy.since) if policy.since else None,
+            "problem": policy.problem,
+        },
     }
 
 

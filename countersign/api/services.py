@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from countersign.api.sign_in import ConsoleSignIn
 from countersign.audit.delivery import Status
@@ -27,6 +28,15 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyStatus:
+    """The policy in force and since when; None where no gateway runs. ``problem`` says why the files are not what is in force."""
+
+    digest: str
+    since: datetime | None
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """``online`` is False over the store of a gateway that is not running: then nothing can be decided."""
 
@@ -45,3 +55,4 @@ class Services:
     sign: Callable[[], Awaitable[str]]
     """Make a checkpoint now where anything was appended; the note of the newest one."""
     health: Callable[[], Awaitable[Health]]
+    policy: Callable[[], PolicyStatus]

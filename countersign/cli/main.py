@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import resource
 import signal
 import sys
@@ -66,6 +67,13 @@ async def _serve(config: Config) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    in_terminal = sys.stderr.isatty()
+
+    def hang_up() -> None:
+        """Load the policies anew; but where the gateway's terminal has gone, stop."""
+        (stop if in_terminal and not os.isatty(sys.stderr.fileno()) else gateway.reload).set()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
     await gateway.start()
     for target, (host, port) in gateway.listeners.items():
         typer.echo(f"target {target} listens on {host}:{port}", err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, fail, print_json, settings
+from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, call, fail, print_json, settings
 from countersign.model import Command, Identity, IdentityKind, Session
 from countersign.policy import PolicyError, Rule
 from countersign.policy.cases import Outcome, run_file, unreached
@@ -182,6 +182,21 @@ def _rule_json(rule: Rule) -> dict[str, object]:
 def schema() -> None:
     """Print the JSON Schema of policy files."""
     print_json(policy_schema())
+
+
+@app.command("status")
+def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """The policy in force, since when, and why the files are not what is in force."""
+    found = call(config, lambda client: client.get("health"))["policy"]
+    if not found["since"]:  # nobody has loaded them yet
+        found["digest"] = settings(config).policy.digest
+    if as_json:
+        print_json(found)
+        return
+    since = f"in force since {found['since']}" if found["since"] else "as its files are; no gateway runs"
+    typer.echo(f"policy {found['digest']}: {since}")
+    if found["problem"]:
+        typer.echo(f"not taken up: {terminal_safe(found['problem'])}")
 
 
 async def _catalog(upstream: "Upstream", databases: Sequence[str], rules: "tuple[MaskRule, ...]") -> "tuple[Schema, MaskedColumns]":

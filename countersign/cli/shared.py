@@ -39,17 +39,17 @@ def fail(text: str) -> NoReturn:
     raise typer.Exit(1)
 
 
-def settings(path: Path) -> Config:
-    """The configuration, or the end."""
+def settings(path: Path, *, with_policies: bool = True) -> Config:
+    """The configuration, or the end. A command that only asks the gateway does not need its policies, which may be broken just now."""
     try:
-        return load_config(path)
+        return load_config(path, with_policies=with_policies)
     except ConfigError as error:
         fail(str(error))
 
 
 def call(path: Path, work: Callable[[Client], Awaitable[T]]) -> T:
     """Do some work with a client, and end in one sentence where it is refused."""
-    config = settings(path)
+    config = settings(path, with_policies=False)
 
     async def run() -> T:
         async with connected(config) as client:
@@ -64,7 +64,7 @@ def call(path: Path, work: Callable[[Client], Awaitable[T]]) -> T:
 def on_record(path: Path, how: str, what: str) -> None:
     """Put on record that files of the gateway's evidence are read. Where it runs and does not take the record, that is the end; a store
     that nobody serves and that cannot be written, as an auditor may have it, is read all the same."""
-    config = settings(path)
+    config = settings(path, with_policies=False)
 
     async def note(client: Client) -> None:
         await client.post("audit/accesses", {"how": how, "what": what})

@@ -129,6 +129,14 @@ class PostgresListener:
             self._server.close()
         await self._supervisor.stop()
 
+    def policy_changed(self) -> None:
+        """End every standing of this target's sessions: on return no command is let through by one any more."""
+        for catalog in self._catalogs.values():
+            catalog.epoch.move_on()
+        for live in (one for several in self._live.values() for one in several):
+            if isinstance(live.relay, Relay):
+                live.relay.leave_step()
+
     # -- one connection
     def _accept(self) -> Wire:
         wire = Wire(HELD_BEHIND_BYTES)

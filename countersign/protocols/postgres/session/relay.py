@@ -142,6 +142,10 @@ class Relay:
         if self._talk.hold is not None and self._talk.hold.is_open:
             self._talk.hold.cancel("the client left")
 
+    def leave_step(self) -> None:
+        """Return when the relay's thread is not in the middle of a step with this session. The next begins with the epoch as it is now."""
+        self._talk.lane.is_busy()  # which takes the lock that the thread holds from the look at the epoch until the record is written
+
     def cancel_hold(self, why: str) -> bool:
         """End the hold in progress, if there is one."""
         if self._talk.hold is None:

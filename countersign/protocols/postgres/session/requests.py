@@ -14,6 +14,7 @@ from countersign import _core
 from countersign.gate import Outcome, digest_of
 from countersign.model import Command, Denial, Effect, Permit
 from countersign.model.blast import Surveyor
+from countersign.policy import Policy
 from countersign.protocols.postgres import errors, messages
 from countersign.protocols.postgres.codec import Asked, Entry, Learning, Names, Portal, Prepared, Running
 from countersign.protocols.postgres.copying import CopyOut, copies_out
@@ -84,6 +85,8 @@ class Requests:
         self._rests = rests
         self._our_name = f"countersign_{conversation.session.id}".encode()
         self._piece_goes_on = False
+        self._judged_by: Policy | None = None
+        """The policy in force when the last command began to be judged."""
         self.parked = False
         """True while everything received has been handled."""
 
@@ -361,11 +364,24 @@ class Requests:
         if portal.running.unmasked and time.monotonic() - portal.running.started_s > UNMASKED_S:
             self._refuse_extended(Denial("", "the time in which real values could be read from this portal is over"))
             return
+        if await self._is_withdrawn(portal.running):
+            return
         if problem := await self._transactions.ready_for(portal.running.command, is_bound=False):
             self._refuse_extended(Denial("", f"not run: {problem}"))
             return
         if not self._talk.skipping:
             self._talk.forward(raw, Entry(Asked.EXECUTE, name=name, portal=portal, running=portal.running))
+
+    async def _is_withdrawn(self, running: Running) -> bool:
+        """Whether the policy has changed since a portal was bound and does not allow its command any more; then it is refused. What a
+        reviewer has approved keeps the terms that it was approved under."""
+        talk, gate = self._talk, self._talk.surroundings.gate
+        if running.judged_by is gate.policy or running.permit.review_id or gate.still_allows(talk.session, running.command):
+            return False
+        denial = await gate.refuse(talk.session, running.command, "the policy has changed since this was bound; bind it again")
+        if not talk.skipping:
+            self._refuse_extended(denial)
+        return True
 
     async def _unknown_statement(self, raw: bytes, portal: bytes, name: bytes) -> None:
         """Nothing that the gateway knows of has this name. If the server knows nothing either, its own words are the best answer."""
@@ -501,6 +517,7 @@ class Requests:
             return await gate.refuse(talk.session, command, problem, partial(record_verdict, talk.recorder))
         if not command.is_plain_read:
             await talk.settle()
+        self._judged_by = gate.policy
         talk.hold = hold = SessionHold(talk, self._transactions.give_back, self._surveyor(command))
         try:
             answer = await gate.admit(talk.session, command, hold)
@@ -575,6 +592,7 @@ class Requests:
         sql = command.text if readable else ""
         kept = command.outline() if len(command.raw) > LONG_BYTES else command
         running = Running(permit, kept, time.monotonic(), sql, uses(sql) if sql else (), schema_change=touches_schema(command))
+        running.judged_by = self._judged_by
         running.is_first_change = not self._talk.schema_changed
         running.unmasked = command.asks_unmasked and bool(permit.review_id)
         if self._talk.surroundings.masking.has_columns and speaks_late(command):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from countersign import _core
 from countersign.gate import Standing
 from countersign.model import Command, Parameter, Session
+from countersign.policy import Policy
 from countersign.protocols.postgres.access import SETTING_CALLS, Need, need_of
 from countersign.protocols.postgres.codec import Asked, Entry, Portal, Prepared, Running
 from countersign.protocols.postgres.errors import ProtocolViolation
@@ -52,6 +53,8 @@ class Steady:
         self._lanes = conversation.surroundings.lanes
         self._known: dict[bytes, Known] = {}
         self._generation = -1
+        self._policy: Policy | None = None
+        """By which what is known was judged."""
         self._synced = (-1, -1)
         self._number = 0
         """The session's number while it is with the relay's thread, 0 otherwise."""
@@ -91,14 +94,14 @@ class Steady:
         self._lane.know(learning.key, standing.record, verdict, columns, learning.description, plan, epoch)
 
     def _is_current(self) -> bool:
-        """See that what is known was judged by the catalog as it is; False while that is not known."""
-        catalog = self._talk.surroundings.catalog
+        """See that what is known was judged by the policy in force and the catalog as it is; False while that is not known."""
+        catalog, policy = self._talk.surroundings.catalog, self._talk.surroundings.gate.policy
         epoch = catalog.epoch.value()
         if not catalog.is_fresh:
             return False
-        if self._generation != catalog.generation:
+        if self._generation != catalog.generation or self._policy is not policy:
             self._forget()
-            self._generation = catalog.generation
+            self._generation, self._policy = catalog.generation, policy
         self._lane.renew(epoch)
         return True
 
