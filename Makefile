@@ -72,6 +72,7 @@ peers:
 	command -v chromium >/dev/null || command -v google-chrome >/dev/null || packages="chromium"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages="$$packages postgresql"; \
 	ls /usr/lib/*/rsyslog/lmnsd_gtls.so >/dev/null 2>&1 || test "$$(id -u)" != 0 || packages="$$packages rsyslog rsyslog-gnutls"; \
+	command -v asciinema >/dev/null || test "$$(id -u)" != 0 || packages="$$packages asciinema"; \
 	test -z "$$packages" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && \
 	  RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages >/dev/null; } || { \
 	  echo "missing for the tests: $$packages; install these packages"; exit 1; }

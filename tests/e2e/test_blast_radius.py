@@ -106,6 +106,13 @@ def test_each_statement_of_a_text_counts(gateway, held):
             "DELETE FROM orders",
             "not all that it can do is understood",
         ),
+        (
+            "CREATE FUNCTION fits(int) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RETURN true; END';"
+            "CREATE DOMAIN fitting AS int CHECK (fits(VALUE)); CREATE TABLE of_domain (a fitting)",
+            "DROP TABLE of_domain; DROP DOMAIN fitting; DROP FUNCTION fits",
+            "INSERT INTO of_domain VALUES (1)",
+            "not all that it can do is understood",
+        ),
         ("", "", "EXPLAIN ANALYZE DELETE FROM orders", "plans no"),
         ("", "", "DELETE FROM orders WHERE id = pg_sleep(60)::text::int", "not all that it can do is understood"),
     ],

@@ -264,7 +264,7 @@ def _check_written_types(relation: Relation, found: Finding) -> None:
         type_ = found.schema.types.get(column.type_oid)
         why = type_problem(type_, found) if type_ is not None and type_.kind in MADE_OF_PARTS else ""
         if why:
-            found.reasons[f"{relation.full_name}.{column.name}: {why}"] = None
+            found.add(Effect.UNKNOWN, f"{relation.full_name}.{column.name}: {why}")
         for cast in found.schema.casts:
             if column.type_oid in (cast.target, cast.source) and column.type_oid >= FIRST_USER_OID:
                 found.add(Effect.UNKNOWN, f"{relation.full_name}.{column.name} may be converted by {cast.function}")
