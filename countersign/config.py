@@ -15,6 +15,8 @@ from countersign.settings import Secret, is_loopback, take_file, take_one_of, ta
 from countersign.yaml_lines import Mapping, Problem, Section, parse
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+TESTS = ".test.yaml"
+"""How files of policy tests are called."""
 TARGET_TYPES = ("postgres",)
 READ_ONLY_MODES = ("off", "enforce")
 TLS_MODES = ("disable", "require", "verify-full")
@@ -382,9 +384,10 @@ def policy_files(config: Config) -> list[Path]:
 
 
 def _matching(directory: Path, pattern: str) -> list[Path]:
-    """The files of a glob, in order of their names. An absolute pattern stands for itself."""
+    """The files of a glob, in order of their names, but for tests, which lie beside policies. An absolute pattern stands for itself."""
     path = Path(pattern)
     try:
-        return sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))) if path.is_absolute() else directory.glob(pattern))
+        found = Path(path.anchor).glob(str(path.relative_to(path.anchor))) if path.is_absolute() else directory.glob(pattern)
+        return sorted(one for one in found if not one.name.endswith(TESTS) or pattern.endswith(TESTS))
     except ValueError:  # such as '**x'
         return []

@@ -66,6 +66,7 @@ def test_everything_is_relative_to_the_file_and_not_to_where_one_stands(load, tm
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "a.yaml").write_text("rules: [{name: a, action: deny}]")
     (tmp_path / "policies" / "b.yaml").write_text("rules: [{name: b, action: deny}]")
+    (tmp_path / "policies" / "b.test.yaml").write_text("tests: []")
     monkeypatch.chdir("/")
     config = load(
         "store: sqlite:///data/x.db\nrecordings: file:///var/rec\nadmin_socket: run/s\npolicies: [policies/*.yaml, policies/a.yaml]\n"
