@@ -1,7 +1,9 @@
 import { useEffect, useState } from "react";
 import { getHealth, type Identity, me, signIn, signOut } from "./api";
 import { Inbox } from "./Inbox";
+import { Player } from "./Player";
 import { ReviewPage } from "./ReviewPage";
+import { Sessions } from "./Sessions";
 import { useReviews } from "./useReviews";
 
 function useHash(): string {
@@ -72,6 +74,7 @@ function Console({ identity }: { identity: Identity }) {
     document.title = pending ? `(${pending}) Countersign` : "Countersign";
   }, [pending]);
   const id = /^#\/reviews\/([\w-]+)$/.exec(hash)?.[1];
+  const session = /^#\/sessions\/([\w-]+)$/.exec(hash)?.[1];
   const leave = () => void signOut().finally(() => window.location.reload());
   return (
     <>
@@ -79,6 +82,8 @@ function Console({ identity }: { identity: Identity }) {
         <a className="name" href="#/">
           Countersign
         </a>
+        <a href="#/">Reviews</a>
+        <a href="#/sessions">Sessions</a>
         <span data-testid="connection" className={connected ? "live" : "lost"}>
           {connected ? "live" : "connection lost, trying again"}
         </span>
@@ -90,7 +95,15 @@ function Console({ identity }: { identity: Identity }) {
           Nothing is let through: {trouble}.
         </p>
       )}
-      {id ? <ReviewPage key={id} id={id} known={reviews.find((review) => review.id === id)} /> : <Inbox reviews={reviews} />}
+      {id ? (
+        <ReviewPage key={id} id={id} known={reviews.find((review) => review.id === id)} />
+      ) : session ? (
+        <Player key={session} id={session} />
+      ) : hash === "#/sessions" ? (
+        <Sessions />
+      ) : (
+        <Inbox reviews={reviews} />
+      )}
     </>
   );
 }

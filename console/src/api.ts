@@ -54,6 +54,32 @@ export interface Reach {
   statements: { kind: string; rows: number; touched: { relation: string; how: string; rows: number }[] }[];
 }
 
+export interface Session {
+  id: string;
+  identity: string;
+  target: string;
+  client_address: string;
+  database: string;
+  application: string;
+  started_at: string;
+  ended_at: string | null;
+}
+
+/** An event of a recording: docs/recordings.md says which fields each type has. */
+export interface RecordedEvent {
+  t: number;
+  type: string;
+  [field: string]: unknown;
+}
+
+export interface RecordingPage {
+  events: RecordedEvent[];
+  next: string | null;
+  problem: string | null;
+  length_s: number;
+  is_closed: boolean;
+}
+
 export interface Identity {
   name: string;
   groups: string[];
@@ -84,6 +110,9 @@ export const signIn = (token: string) => call<{ identity: Identity }>("POST", "c
 /** How the audit log is doing; `message` is empty while all is well. */
 export const getHealth = () => call<{ status: string; message: string }>("GET", "health");
 export const signOut = () => call<unknown>("DELETE", "console-session");
+export const listSessions = () => call<{ sessions: Session[] }>("GET", "sessions");
+export const readRecording = (id: string, from: number, after: string) =>
+  call<RecordingPage>("GET", `sessions/${encodeURIComponent(id)}/recording?${new URLSearchParams({ from: String(from), after })}`);
 export const listReviews = () => call<{ reviews: Review[] }>("GET", "reviews?limit=200");
 export const getEstimate = (id: string) => call<Reach>("GET", `reviews/${encodeURIComponent(id)}/estimate`);
 export const dryRun = (review: Review) =>

@@ -99,6 +99,34 @@ def test_i10_a_long_command_must_be_read_to_its_end_before_it_is_approved(page: 
         held.join()
 
 
+def test_a_recording_is_played_with_what_was_held_and_what_is_masked(page: Page, gateway, in_background):
+    with gateway.connect() as connection:
+        connection.execute("SELECT ssn, 'shown in the player' FROM customers WHERE id = 7")
+        held = in_background(connection, "DELETE FROM orders WHERE id = 80 /* in the player */")
+        review = gateway.pending()
+        gateway.cli("reviews", "deny", review["id"], "--reason", "not played")
+        held.join()
+        session = review["session_id"]
+        page.get_by_role("link", name="Sessions").click()
+        page.get_by_test_id(f"session-row-{session}").click()
+        replay = page.get_by_test_id("replay")
+        expect(replay).to_contain_text("DELETE FROM orders WHERE id = 80", timeout=15_000)
+        expect(replay).to_contain_text("***-**-6717")
+        expect(replay.locator("th.masked").first).to_have_text("ssn")
+        expect(replay).to_contain_text("not played")
+        connection.execute("SELECT 'while it is watched'")
+        expect(replay).to_contain_text("while it is watched", timeout=15_000)
+    expect(replay).to_contain_text("closed", timeout=15_000)
+    page.get_by_test_id("seek").fill("0")
+    expect(replay).not_to_contain_text("DELETE FROM orders")
+    page.get_by_label("search").fill("while it is")
+    page.get_by_test_id("seek").press("End")
+    expect(replay.locator("li")).to_have_count(2)
+    page.get_by_role("link", name="all sessions").click()
+    page.get_by_label("filter sessions").fill("no such session")
+    expect(page.get_by_text("There is no such session")).to_be_visible()
+
+
 def test_a_sign_in_link_works_once(browser, gateway):
     link = gateway.cli("login").stdout.strip()
     first, second = browser.new_context(), browser.new_context()
