@@ -16,6 +16,16 @@ masking:
 EVERYTHING_WAITS = "rules:\n  - {name: all, when: 'true', action: review}\n"
 
 
+@pytest.fixture(autouse=True)
+def parcels(direct):
+    """A hundred rows of this file's own: other tests have changed what all share."""
+    direct.execute("CREATE TABLE parcels (id int PRIMARY KEY, status text)")
+    direct.execute("INSERT INTO parcels SELECT i, 'open' FROM generate_series(1, 100) i")
+    direct.execute("ANALYZE parcels")
+    yield
+    direct.execute("DROP TABLE parcels CASCADE")
+
+
 @pytest.fixture
 def gateway(make_gateway):
     return make_gateway(policy=POLICY)
@@ -50,22 +60,21 @@ def refusal(gateway, review):
 
 
 def test_a_held_command_is_estimated_and_then_counted_and_neither_runs_it(gateway, direct, held):
-    direct.execute("ANALYZE orders")
-    with held(gateway, "DELETE FROM orders WHERE id <= 40") as review:
+    with held(gateway, "DELETE FROM parcels WHERE id <= 40") as review:
         estimated = reach(gateway, review)
         (statement,) = estimated["statements"]
         assert not estimated["is_exact"] and statement["kind"] == "DELETE" and 35 <= statement["rows"] <= 45
-        assert {one["relation"] for one in statement["touched"]} == {"orders"}
+        assert {one["relation"] for one in statement["touched"]} == {"parcels"}
         assert statement["touched"][0]["how"] == "Delete"
         counted = gateway.json("reviews", "dry-run", review["id"])
         assert counted["is_exact"] and [one["rows"] for one in counted["statements"]] == [40]
         assert "touches   exactly 40 rows (DELETE)" in gateway.cli("reviews", "dry-run", review["id"]).stdout
-        assert direct.execute("SELECT count(*) FROM orders").fetchone() == (100,)
-    assert direct.execute("SELECT count(*) FROM orders").fetchone() == (100,)
+        assert direct.execute("SELECT count(*) FROM parcels").fetchone() == (100,)
+    assert direct.execute("SELECT count(*) FROM parcels").fetchone() == (100,)
 
 
 def test_i1_a_dry_run_is_on_record_before_it_begins_and_with_what_it_found(gateway, held):
-    with held(gateway, "UPDATE orders SET status = 'x' WHERE id IN (1, 2, 3)") as review:
+    with held(gateway, "UPDATE parcels SET status = 'x' WHERE id IN (1, 2, 3)") as review:
         gateway.cli("reviews", "dry-run", review["id"])
         records = gateway.json("audit", "search", "--about", review["id"])
         before = next(record for record in records if record["kind"] == "review.dry_run")
@@ -76,14 +85,14 @@ def test_i1_a_dry_run_is_on_record_before_it_begins_and_with_what_it_found(gatew
 
 @pytest.mark.parametrize("marker", ["%b", "%t"])
 def test_parameters_count(gateway, held, marker):
-    sql = f"UPDATE orders SET status = {marker} WHERE id < {marker}"
+    sql = f"UPDATE parcels SET status = {marker} WHERE id < {marker}"
     with held(gateway, sql, ("late", 8)) as review:
         assert reach(gateway, review)["statements"][0]["kind"] == "UPDATE"
         assert gateway.json("reviews", "dry-run", review["id"])["statements"][0]["rows"] == 7
 
 
 def test_each_statement_of_a_text_counts(gateway, held):
-    sql = "BEGIN; DELETE FROM orders WHERE id = 1; SELECT 1; UPDATE orders SET status = 'y' WHERE id < 4; COMMIT"
+    sql = "BEGIN; DELETE FROM parcels WHERE id = 1; SELECT 1; UPDATE parcels SET status = 'y' WHERE id < 4; COMMIT"
     with held(gateway, sql) as review:
         counted = gateway.json("reviews", "dry-run", review["id"])
         assert [(one["kind"], one["rows"]) for one in counted["statements"]] == [("DELETE", 1), ("SELECT", 1), ("UPDATE", 2)]
@@ -96,14 +105,14 @@ def test_each_statement_of_a_text_counts(gateway, held):
         (
             "CREATE FUNCTION spy() RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1'",
             "DROP FUNCTION spy()",
-            "DELETE FROM orders WHERE id = spy()",
+            "DELETE FROM parcels WHERE id = spy()",
             "not all that it can do is understood",
         ),
         (
             "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END';"
-            "CREATE TRIGGER noted BEFORE DELETE ON orders FOR EACH ROW EXECUTE FUNCTION note()",
+            "CREATE TRIGGER noted BEFORE DELETE ON parcels FOR EACH ROW EXECUTE FUNCTION note()",
             "DROP FUNCTION note() CASCADE",
-            "DELETE FROM orders",
+            "DELETE FROM parcels",
             "not all that it can do is understood",
         ),
         (
@@ -113,8 +122,8 @@ def test_each_statement_of_a_text_counts(gateway, held):
             "INSERT INTO of_domain VALUES (1)",
             "not all that it can do is understood",
         ),
-        ("", "", "EXPLAIN ANALYZE DELETE FROM orders", "plans no"),
-        ("", "", "DELETE FROM orders WHERE id = pg_sleep(60)::text::int", "not all that it can do is understood"),
+        ("", "", "EXPLAIN ANALYZE DELETE FROM parcels", "plans no"),
+        ("", "", "DELETE FROM parcels WHERE id = pg_sleep(60)::text::int", "not all that it can do is understood"),
     ],
 )
 def test_what_cannot_be_planned_without_running_code_is_not_asked(make_gateway, direct, held, setup, undo, sql, why):
@@ -173,32 +182,32 @@ def test_i5_what_the_server_says_of_values_is_not_told(gateway, held):
 
 def test_what_only_the_session_sees_is_said(gateway, held):
     crew = gateway.connect(autocommit=False)
-    crew.execute("SELECT count(*) FROM orders")
-    with held(gateway, "DELETE FROM orders WHERE id = 1", connection=crew) as review:
+    crew.execute("SELECT count(*) FROM parcels")
+    with held(gateway, "DELETE FROM parcels WHERE id = 1", connection=crew) as review:
         assert any("within a transaction" in note for note in reach(gateway, review)["notes"])
 
 
 def test_a_moved_search_path_is_an_obstacle(gateway, held):
     crew = gateway.connect()
     crew.execute("SET search_path = public")
-    with held(gateway, "DELETE FROM orders WHERE id = 1", connection=crew) as review:
+    with held(gateway, "DELETE FROM parcels WHERE id = 1", connection=crew) as review:
         assert "names mean" in reach(gateway, review)["problem"]
 
 
 def test_locked_rows_are_not_waited_for(gateway, direct, held):
     with direct.transaction():
-        direct.execute("SELECT FROM orders WHERE id = 5 FOR UPDATE")
-        with held(gateway, "DELETE FROM orders WHERE id = 5") as review:
+        direct.execute("SELECT FROM parcels WHERE id = 5 FOR UPDATE")
+        with held(gateway, "DELETE FROM parcels WHERE id = 5") as review:
             assert "is locked" in refusal(gateway, review)
 
 
 def test_a_role_of_its_own_sees_no_more_than_it_may(make_gateway, database, held):
     where = {"host": str(database.folder), "port": database.port, "user": "postgres", "dbname": "shop", "autocommit": True}
     with psycopg.connect(**where) as superuser:
-        superuser.execute("CREATE ROLE previewer; GRANT previewer TO app; GRANT SELECT ON orders TO previewer")
+        superuser.execute("CREATE ROLE previewer; GRANT previewer TO app; GRANT SELECT ON parcels TO previewer")
     try:
         gateway = make_gateway(policy=POLICY, target="previews: {role: previewer}")
-        with held(gateway, "DELETE FROM orders WHERE id = 5") as review:
+        with held(gateway, "DELETE FROM parcels WHERE id = 5") as review:
             assert "has no right" in reach(gateway, review)["problem"]
     finally:
         with psycopg.connect(**where) as superuser:
@@ -207,14 +216,14 @@ def test_a_role_of_its_own_sees_no_more_than_it_may(make_gateway, database, held
 
 def test_previews_can_be_switched_off(make_gateway, held):
     gateway = make_gateway(policy=POLICY, target="previews: off")
-    with held(gateway, "DELETE FROM orders WHERE id = 5") as review:
+    with held(gateway, "DELETE FROM parcels WHERE id = 5") as review:
         assert "this target is not asked" in reach(gateway, review)["problem"]
         assert "this target is not asked" in refusal(gateway, review)
 
 
 def test_nothing_is_asked_for_what_is_decided(gateway, direct, in_background):
     with gateway.connect() as crew:
-        asking = in_background(crew, "DELETE FROM orders WHERE id = 1000")
+        asking = in_background(crew, "DELETE FROM parcels WHERE id = 1000")
         review = gateway.pending()
         gateway.cli("reviews", "approve", review["id"])
         asking.join()

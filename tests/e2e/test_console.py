@@ -59,9 +59,10 @@ def test_a_denial_needs_a_reason_which_reaches_the_client(page: Page, gateway, i
 
 
 def test_a_reviewer_sees_what_a_command_would_touch_and_counts_it(page: Page, gateway, direct, in_background):
+    direct.execute("INSERT INTO orders VALUES (971, 'open'), (972, 'open'), (973, 'open')")
     direct.execute("ANALYZE orders")
     with gateway.connect() as connection:
-        held = in_background(connection, "DELETE FROM orders WHERE id IN (70, 71, 72)")
+        held = in_background(connection, "DELETE FROM orders WHERE id IN (971, 972, 973)")
         review = gateway.pending()
         page.get_by_test_id(f"review-row-{review['id']}").click()
         radius = page.get_by_test_id("blast-radius")
@@ -69,9 +70,10 @@ def test_a_reviewer_sees_what_a_command_would_touch_and_counts_it(page: Page, ga
         expect(radius).to_contain_text("Delete on orders")
         radius.get_by_test_id("dry-run").click()
         expect(radius).to_contain_text("DELETE: exactly 3 rows")
-        assert direct.execute("SELECT count(*) FROM orders WHERE id IN (70, 71, 72)").fetchone() == (3,)
+        assert direct.execute("SELECT count(*) FROM orders WHERE id > 970").fetchone() == (3,)
         gateway.cli("reviews", "deny", review["id"], "--reason", "no")
         held.join()
+    direct.execute("DELETE FROM orders WHERE id > 970")
 
 
 def test_i10_hidden_characters_are_shown_as_marks_and_warned_of(page: Page, gateway, in_background):
