@@ -90,7 +90,7 @@ export function Player({ id }: { id: string }) {
             data-testid="seek"
             min={0}
             max={end || 1}
-            step={0.01}
+            step="any"
             value={clock.current}
             onChange={(event) => {
               const to = Number(event.target.value);
