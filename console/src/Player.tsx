@@ -22,12 +22,17 @@ function useRecording(id: string) {
       if (stopped) return;
       held = after ? [...held, ...page.events] : merged(held, page.events);
       setEvents(held);
-      if (page.problem) setProblem(page.problem);
+      setProblem(page.problem ?? "");
       if (page.next) return read(from, page.next);
       setLive(!page.is_closed);
       if (!page.is_closed && !page.problem) timer = window.setTimeout(() => void follow(), FOLLOW_MS);
     };
-    const follow = () => read(held.at(-1)?.t ?? 0).catch((error: Error) => setProblem(error.message));
+    const again = (error: Error) => {
+      if (stopped) return;
+      setProblem(error.message); // such as that nothing of it is stored yet
+      timer = window.setTimeout(() => void follow(), FOLLOW_MS);
+    };
+    const follow = () => read(held.at(-1)?.t ?? 0).catch(again);
     void follow();
     return () => {
       stopped = true;
