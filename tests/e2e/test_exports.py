@@ -261,6 +261,9 @@ def test_forms_and_filters_and_rotation(exporting, hook, object_server, eventual
     assert all(event["src_endpoint"]["name"].startswith("127.0.0.1") for event in asked) and len(asked) == 6
     events = [json.loads(line) for body in object_server.objects().values() for line in body.splitlines()]
     printed = [json.loads(line) for line in gateway.cli("audit", "export", "--format", "ocsf").stdout.splitlines()]
+    printed = [
+        event for event in printed if event.get("activity_name") != "audit.accessed"
+    ]  # our own looks, behind the gateway's end
     assert events == printed and [event["metadata"]["sequence"] for event in events] == [one["seq"] for one in log]
     new = [json.loads(line) for line in (exports / "new.jsonl").read_bytes().splitlines()]
     assert new[0]["seq"] > 1 and new[-1]["seq"] == len(log)
