@@ -34,7 +34,15 @@ from countersign.audit.search import Query
 from countersign.model import AuditEvent
 from countersign.store import Database, LogFile, LogIndex, StoredAuditLog, StoreError
 
-COMMAND = {
+COMMAND_READ: dict[str, object] = {
+    "protocol": "postgres",
+    "text": "SELECT abalance FROM pgbench_accounts WHERE aid = 48151",
+    "effects": ["read"],
+    "statements": [{"kind": "SELECT", "effects": ["read"], "reads": ["public.pgbench_accounts"], "writes": [], "functions": []}],
+    "parameters": [],
+    "attributes": {"has_where": True, "limit": None},
+}
+COMMAND: dict[str, object] = {
     "command_id": "cmd-3f9c2a71d0b4",
     "session_id": "se-3f9c2a71d0b4",
     "identity": "crew",
@@ -45,16 +53,7 @@ COMMAND = {
     "verdict": "allow",
     "rule": "built-in: reads",
     "policy_digest": "a7" * 32,
-    "command": {
-        "protocol": "postgres",
-        "text": "SELECT abalance FROM pgbench_accounts WHERE aid = 48151",
-        "effects": ["read"],
-        "statements": [
-            {"kind": "SELECT", "effects": ["read"], "reads": ["public.pgbench_accounts"], "writes": [], "functions": []}
-        ],
-        "parameters": [],
-        "attributes": {"has_where": True, "limit": None},
-    },
+    "command": COMMAND_READ,
 }
 FINISHED = {
     "command_id": "cmd-3f9c2a71d0b4",
@@ -128,7 +127,7 @@ def made_up(chance: random.Random, number: int) -> list[tuple[str, bytes]]:
         effect, text = "read", f"SELECT id, total FROM {table} WHERE id = {chance.randrange(10**7)} AND note = '{note}'"
     reads, writes = ([table], []) if effect == "read" else ([], [table])
     statement = {"kind": text[:6], "effects": [effect], "reads": reads, "writes": writes, "functions": []}
-    command = {**COMMAND["command"], "text": text, "effects": [effect], "statements": [statement]}  # type: ignore[dict-item]
+    command = {**COMMAND_READ, "text": text, "effects": [effect], "statements": [statement]}
     return [
         ("command", canonical({**COMMAND, **ids, "identity": person, "command": command})),
         ("command.finished", canonical({**FINISHED, **ids})),
@@ -204,7 +203,9 @@ async def searches(database: Database, path: Path, size: int, scans: bool) -> No
     quick, plain = StoredAuditLog(database, index), StoredAuditLog(database)
     [known] = [one for one in await quick.search(Query(kind="command", identity="etl"), 1, before=size // 3)]
     body = known.body
-    text: str = body["command"]["text"]  # type: ignore[index]
+    command = body["command"]
+    assert isinstance(command, dict)
+    text = str(command["text"])
     for name, query in {
         "what is common": Query(identity="crew"),
         "an identity that is nowhere": Query(identity="zoe"),

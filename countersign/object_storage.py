@@ -73,8 +73,8 @@ class ObjectStorage:
         return S3Store(
             self.bucket,
             prefix=self.prefix or None,
-            config=config,  # type: ignore[arg-type]  # keys are put together above
-            client_options=options,  # type: ignore[arg-type]
+            config=config,  # type: ignore[arg-type]  # the stub wants a TypedDict; this is put together above, of its keys
+            client_options=options,  # type: ignore[arg-type]  # the same
             retry_config={"max_retries": retries},
         )
 

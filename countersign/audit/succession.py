@@ -6,6 +6,8 @@ by the signature of the one before, and what was signed earlier because the trus
 only the newest checkpoint was kept, before what the trusted key itself has signed; behind it none may.
 """
 
+import contextlib
+
 from countersign.audit.checkpoints import Checkpoint
 from countersign.audit.notes import NoteError, VerifierKey
 from countersign.model import AuditRecord
@@ -73,12 +75,10 @@ class Succession:
 
     def _first(self, checkpoint: Checkpoint, trusted: VerifierKey) -> None:
         if not self._waiting:
-            try:
+            with contextlib.suppress(NoteError):  # it may be of a key before the trusted one; then it waits for that to be told
                 self._signed(checkpoint, trusted)
                 self._current = trusted
                 return
-            except NoteError:
-                pass  # it may be of a key before the trusted one
         self._waiting.append(checkpoint)
 
     def _signed(self, checkpoint: Checkpoint, key: VerifierKey | None) -> None:

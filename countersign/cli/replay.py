@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import sys
 import termios
@@ -24,6 +25,9 @@ from countersign.recording.render import Event, Line, Renderer, Style, excerpt
 COLOURS = {Style.COMMAND: "bold", Style.GOOD: "green", Style.WARNING: "yellow", Style.ERROR: "red", Style.NOTE: "dim"}
 FORMATS = ("asciicast-v2", "asciicast-v3", "html")
 ENDINGS = {".cast": "asciicast-v2", ".html": "html", ".htm": "html"}
+KEYS = {b" ": "pause", b"\x1b[C": "next", b"\x1b[D": "back", b"q": "quit"}
+KEY = re.compile(rb"\x1b\[[0-9;]*[A-Za-z~]")
+"""A key that comes as several bytes."""
 AROUND = 3
 """How many events before and behind a hit are shown."""
 
@@ -151,6 +155,8 @@ class Keys:
     def __init__(self, *, has_any: bool) -> None:
         self._descriptor = sys.stdin.fileno() if has_any and sys.stdin.isatty() and sys.stdout.isatty() else None
         self._before: list[Any] = []
+        self._typed = b""
+        """What was read and is not heard yet: several keys may come at once."""
 
     def __enter__(self) -> "Keys":
         if self._descriptor is not None:
@@ -167,10 +173,16 @@ class Keys:
         if self._descriptor is None:
             time.sleep(seconds or 0)
             return ""
-        if not select.select([self._descriptor], [], [], seconds)[0]:
-            return ""
-        typed = os.read(self._descriptor, 16)
-        return {b" ": "pause", b"\x1b[C": "next", b"\x1b[D": "back", b"q": "quit", b"": "quit"}.get(typed, "other")
+        if not self._typed:
+            if not select.select([self._descriptor], [], [], seconds)[0]:
+                return ""
+            self._typed = os.read(self._descriptor, 64)
+            if not self._typed:
+                return "quit"
+        key = KEY.match(self._typed)
+        typed = key[0] if key else self._typed[:1]
+        self._typed = self._typed[len(typed) :]
+        return KEYS.get(typed, "other")
 
 
 class Player:

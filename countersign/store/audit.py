@@ -38,6 +38,7 @@ FORGET_BYTES = 1 << 20
 BATCH_COLUMNS = "first_seq, count, time, edge, hashes, entries"
 FIRST_ROW = "coalesce((SELECT max(first_seq) FROM audit_batches WHERE first_seq <= ?), ?)"
 """The row that holds a record, whose number is given twice."""
+HASHES_AT = f"SELECT first_seq, hashes FROM audit_batches WHERE first_seq = {FIRST_ROW}"  # noqa: S608  # texts of this file
 
 
 class StoredAuditLog:
@@ -78,7 +79,7 @@ class StoredAuditLog:
         """The newest hits with a number below ``before``, newest first. Raises ``StoreError``."""
 
         def job(connection: Connection) -> list[AuditRecord]:
-            driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+            driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]  # the engine's driver is sqlite3
             try:
                 return search(driver, self._index, query, limit, before=before)
             except sqlite3.Error as error:
@@ -262,8 +263,7 @@ class LogFile:
         """The tree's edge when the log had this size: that kept before the row in which it ends, and what came then."""
         if size == 0:
             return b""
-        query = f"SELECT first_seq, hashes FROM audit_batches WHERE first_seq = {FIRST_ROW}"  # noqa: S608
-        first_seq, hashes = next(self._rows(query, size, size), (0, b""))
+        first_seq, hashes = next(self._rows(HASHES_AT, size, size), (0, b""))
         before = "SELECT edge FROM audit_batches WHERE first_seq < ? ORDER BY first_seq DESC LIMIT 1"
         (edge,) = next(self._rows(before, first_seq), (b"",))
         start = _number(first_seq) - 1
@@ -273,8 +273,7 @@ class LogFile:
         return tree_extend(start, _raw(edge), wanted)
 
     def _hash(self, seq: int) -> bytes:
-        query = f"SELECT first_seq, hashes FROM audit_batches WHERE first_seq = {FIRST_ROW}"  # noqa: S608
-        first_seq, hashes = next(self._rows(query, seq, seq), (seq, b""))
+        first_seq, hashes = next(self._rows(HASHES_AT, seq, seq), (seq, b""))
         at = (seq - _number(first_seq)) * 32
         found = _raw(hashes)[at : at + 32]
         if len(found) != 32:

@@ -321,7 +321,7 @@ class Database:
         """The same for records only, which is nearly every batch, without SQLAlchemy's share of the work."""
         if self._raw is None:
             self._raw = self._engine.raw_connection()
-        raw: sqlite3.Connection = self._raw.driver_connection  # type: ignore[assignment]
+        raw: sqlite3.Connection = self._raw.driver_connection  # type: ignore[assignment]  # the engine's driver is sqlite3
         self._begin(raw.execute)
         try:
             results = list[Result]()

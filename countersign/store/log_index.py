@@ -388,13 +388,13 @@ def _sum_of(block: Block) -> int:
 
 def _put(index: sqlite3.Connection, table: str, number: int, content: bytes) -> None:
     # The table's name is one of this file; the values are bound.
-    index.execute(f"INSERT OR REPLACE INTO {table} VALUES (?,?,?)", (number, zlib.crc32(content, number), content))  # noqa: S608
+    index.execute(f"INSERT OR REPLACE INTO {table} VALUES (?,?,?)", (number, zlib.crc32(content, number), content))  # noqa: S608  # see above
 
 
 def _checked(index: sqlite3.Connection, table: str, number: int) -> bytes:
     """A row's content. Raises ``IndexUnusable`` where it is not what was written."""
     # The table's name is one of this file; the values are bound.
-    row = index.execute(f"SELECT * FROM {table} WHERE number = ?", (number,)).fetchone()  # noqa: S608
+    row = index.execute(f"SELECT * FROM {table} WHERE number = ?", (number,)).fetchone()  # noqa: S608  # see above
     if row is None or not isinstance(row[2], bytes) or zlib.crc32(row[2], number) != row[1]:
         raise _Damaged("a row is not what was written")
     return row[2]
