@@ -172,6 +172,17 @@ def test_an_insert_that_takes_numbers_by_default_is_counted(make_gateway, direct
         direct.execute("DROP TABLE numbered")
 
 
+def test_what_was_put_behind_a_held_command_since_is_not_run(gateway, direct, held):
+    with held(gateway, "INSERT INTO parcels VALUES (101, 'late')") as review:
+        assert gateway.json("reviews", "dry-run", review["id"])["statements"][0]["rows"] == 1
+        direct.execute("CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
+        direct.execute("CREATE TRIGGER noted BEFORE INSERT ON parcels FOR EACH ROW EXECUTE FUNCTION note()")
+        try:
+            assert "the trigger noted of public.parcels runs" in refusal(gateway, review)
+        finally:
+            direct.execute("DROP FUNCTION note() CASCADE")
+
+
 def test_i5_what_the_server_says_of_values_is_not_told(gateway, held):
     with held(gateway, "UPDATE customers SET id = ssn::int WHERE id = 7") as review:
         told = refusal(gateway, review)

@@ -34,7 +34,7 @@ from countersign.protocols.postgres.session.recorded import (
     record_response,
     record_verdict,
 )
-from countersign.protocols.postgres.session.surveying import Circumstances
+from countersign.protocols.postgres.session.surveying import Circumstances, Vantage
 from countersign.protocols.postgres.session.target import TargetConnection
 from countersign.protocols.postgres.speech import Speech, Topic, fresh_tables, speech_about
 from countersign.protocols.wire import Wire
@@ -63,7 +63,7 @@ class Surroundings:
     """How many rows of each command its recording shows."""
     read_only: bool = False
     """Reads run under READ ONLY."""
-    survey: Callable[[Command, Callable[[], Circumstances]], Surveyor] | None = None
+    survey: Callable[[Command, Vantage], Surveyor] | None = None
     """Makes who tells what a held command would touch; None where nobody is to."""
 
 

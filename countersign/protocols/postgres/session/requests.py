@@ -6,6 +6,7 @@ Client messages of a new segment wait until the target is ready (see ``codec``).
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -19,7 +20,7 @@ from countersign.protocols.postgres import errors, messages
 from countersign.protocols.postgres.codec import Asked, Entry, Learning, Names, Portal, Prepared, Running
 from countersign.protocols.postgres.copying import CopyOut, copies_out
 from countersign.protocols.postgres.errors import ProtocolViolation
-from countersign.protocols.postgres.inspector import TEXT_LIMIT, analysis_problem, has_checked_types
+from countersign.protocols.postgres.inspector import TEXT_LIMIT, analysis_problem, has_checked_types, inspect_sql
 from countersign.protocols.postgres.naming import Use, Verb, uses
 from countersign.protocols.postgres.reading import (
     NOT_TEXTS,
@@ -44,6 +45,7 @@ from countersign.protocols.postgres.session.conversation import Conversation, Se
 from countersign.protocols.postgres.session.memory import LONG_BYTES
 from countersign.protocols.postgres.session.own_changes import OWN_CHANGES, OWN_CHECKS, read_changes
 from countersign.protocols.postgres.session.recorded import record_columns, record_command, record_ready, record_verdict
+from countersign.protocols.postgres.session.surveying import Vantage
 from countersign.protocols.postgres.session.transactions import Transactions
 from countersign.protocols.postgres.speech import NEW_CODE, NOTHING, ONLY_NAMES, Speech, Topic, topics
 from countersign.protocols.wire import WireClosed
@@ -541,7 +543,14 @@ class Requests:
 
     def _surveyor(self, command: Command) -> Surveyor | None:
         survey = self._talk.surroundings.survey
-        return None if survey is None else survey(command, self._talk.circumstances)
+        return None if survey is None else survey(command, Vantage(self._talk.circumstances, self._as_of_now))
+
+    async def _as_of_now(self, command: Command) -> Command:
+        """A held command read once more, by the catalog of this moment: others may have put something behind its names since."""
+        catalog = self._talk.surroundings.catalog
+        catalog.expire()
+        reading = inspect_sql(command.text, (await self._schema(catalog.schema_now())).of_now())
+        return replace(command, effects=command.effects | reading.effects, statements=reading.statements)
 
     async def _made_ready(self, command: Command, answer: Permit | Denial, *, is_bound: bool) -> Permit | Denial:
         """Bring the target to where the answer is given, or deny. Raises ``WireClosed`` where the client left meanwhile (I4)."""

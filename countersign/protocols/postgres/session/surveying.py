@@ -5,14 +5,14 @@ What the server says in words is not passed on: it may quote values.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from countersign import _core
 from countersign._core import ProtocolError
-from countersign.model import Command, Effect, Parameter, Statement
+from countersign.model import Command, Effect, Parameter
 from countersign.model.blast import BlastRadius, NoBlastRadius, StatementReach
 from countersign.protocols.postgres import messages
 from countersign.protocols.postgres.blast import counted, explain, plannable, read_plan, runnable
@@ -58,6 +58,14 @@ class Circumstances:
 
 
 @dataclass(frozen=True, slots=True)
+class Vantage:
+    """What a session knows of a command that it holds: how it is placed now, and what the command can do by the catalog of this moment."""
+
+    circumstances: Callable[[], Circumstances]
+    as_of_now: Callable[[Command], Awaitable[Command]]
+
+
+@dataclass(frozen=True, slots=True)
 class Previews:
     """How one target is asked. ``role``: whom to be, '' for the gateway's own user."""
 
@@ -65,11 +73,9 @@ class Previews:
     role: str = ""
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
-    def of(
-        self, database: str, settings: Mapping[str, str], command: Command, circumstances: Callable[[], Circumstances]
-    ) -> "Survey":
-        """For one held command of a session that began with these settings, and is in such circumstances when it is asked."""
-        return Survey(self, database, settings, command, circumstances)
+    def of(self, database: str, settings: Mapping[str, str], command: Command, vantage: Vantage) -> "Survey":
+        """For one held command of a session that began with these settings, as it sees things when it is asked."""
+        return Survey(self, database, settings, command, vantage)
 
 
 class Survey:
@@ -81,32 +87,32 @@ class Survey:
         database: str,
         settings: Mapping[str, str],
         command: Command,
-        circumstances: Callable[[], Circumstances],
+        vantage: Vantage,
     ) -> None:
         self._previews = previews
         self._database = database
         self._settings = {**settings, "application_name": "countersign preview"}
         self._command = command
-        self._circumstances = circumstances
+        self._vantage = vantage
         self._turn = asyncio.Lock()
         self._estimate: BlastRadius | None = None
 
     async def estimate(self) -> BlastRadius:
         """See ``Surveyor``; EXPLAIN in a READ ONLY transaction."""
-        statements = self._statements(plannable)
         async with self._turn:
             if self._estimate is None:
+                statements = plannable(await self._as_of_now())
                 async with self._transaction("READ ONLY", ESTIMATE_TIMEOUT_S) as connection:
                     reaches = []
                     for statement, text in statements:
                         (plan,) = await _ask(connection, explain(text), self._command.parameters)
                         reaches.append(read_plan(statement, plan))
-                self._estimate = BlastRadius(tuple(reaches), is_exact=False, notes=self._circumstances().notes)
+                self._estimate = BlastRadius(tuple(reaches), is_exact=False, notes=self._vantage.circumstances().notes)
             return self._estimate
 
     async def dry_run(self) -> BlastRadius:
         """See ``Surveyor``."""
-        statements = self._statements(runnable)
+        statements = runnable(await self._as_of_now())
         if Effect.SESSION in self._command.effects and any(statement.effects - CHANGES for statement, _ in statements):
             raise NoBlastRadius("it changes the session's settings, which would be those of the run")
         async with self._turn, self._transaction("READ WRITE", DRY_RUN_TIMEOUT_S) as connection:
@@ -114,12 +120,13 @@ class Survey:
             for statement, text in statements:
                 tag = await _run(connection, text, self._command.parameters)
                 reaches.append(counted(statement, tag))
-        return BlastRadius(tuple(reaches), is_exact=True, notes=(*self._circumstances().notes, OTHERS_WAITED, SEQUENCES))
+        return BlastRadius(tuple(reaches), is_exact=True, notes=(*self._vantage.circumstances().notes, OTHERS_WAITED, SEQUENCES))
 
-    def _statements(self, fit: Callable[[Command], list[tuple[Statement, str]]]) -> list[tuple[Statement, str]]:
-        if obstacle := self._circumstances().obstacle:
+    async def _as_of_now(self) -> Command:
+        """The command as the target would understand it now. Raises ``NoBlastRadius``."""
+        if obstacle := self._vantage.circumstances().obstacle:
             raise NoBlastRadius(obstacle)
-        return fit(self._command)
+        return await self._vantage.as_of_now(self._command)
 
     @contextlib.asynccontextmanager
     async def _transaction(self, access: str, timeout_s: float) -> AsyncIterator[TargetConnection]:
