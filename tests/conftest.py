@@ -315,12 +315,27 @@ class Wire:
         self._socket.close()
 
 
+def _administrator(server: DemoDatabase) -> "psycopg.Connection[Any]":
+    return psycopg.connect(host=str(server.folder), port=server.port, user="postgres", dbname="postgres", autocommit=True)
+
+
 @pytest.fixture(scope="session")
-def database() -> Iterator[DemoDatabase]:
+def _server() -> Iterator[DemoDatabase]:
     with DemoDatabase() as server:
         with psycopg.connect(server.uri, autocommit=True) as connection:
             connection.execute(SCHEMA)
+        with _administrator(server) as connection:
+            connection.execute("CREATE DATABASE pristine TEMPLATE shop")
         yield server
+
+
+@pytest.fixture(scope="module")
+def database(_server: DemoDatabase) -> DemoDatabase:
+    """A server whose database is as new: files of tests share the server, not what is in it."""
+    with _administrator(_server) as connection:
+        connection.execute("DROP DATABASE shop WITH (FORCE)")
+        connection.execute("CREATE DATABASE shop TEMPLATE pristine OWNER app")
+    return _server
 
 
 @pytest.fixture
