@@ -362,7 +362,7 @@ class Gateway:
             await asyncio.sleep(EXPIRE_EVERY_S)
             try:
                 await self.parts.failures.flush()
-                await self.parts.reviews.expire_due()
+                await self.parts.reviews.pass_time()
                 said = ""
             except Exception as error:  # tried again at once; meanwhile an overdue review cannot be released
                 if str(error) != said:  # once, however long it lasts

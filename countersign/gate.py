@@ -239,9 +239,26 @@ class Gate:
                 return _denied_by_rule(command_id, verdict)
             case Action.REVIEW:
                 held = await self._reviews.open(
-                    session, command, verdict, digest, event, command_id=command_id, surveyor=hold.surveyor
+                    session,
+                    command,
+                    verdict,
+                    digest,
+                    event,
+                    command_id=command_id,
+                    surveyor=hold.surveyor,
+                    let_by=partial(self._let_by, session, command, verdict),
                 )
                 return await self._await_review(session, held, hold, ruling)
+
+    def _let_by(self, session: Session, command: Command, verdict: Verdict) -> str:
+        """The rule of the verdict's safe subset by which a held command runs that nobody has decided; empty where there is none."""
+        if verdict.terms is None or command.asks_unmasked:
+            return ""
+        try:
+            return self._policy().lets(verdict.terms.safe_subset, session.identity, session.target, session, command)
+        except Exception as error:  # a failure lets nothing through (I8)
+            log.error("safe_subset_failed", session_id=session.id, error=str(error))
+            return ""
 
     async def _await_review(self, session: Session, held: Held, hold: Hold, ruling: Ruling) -> Permit | Denial:
         command_id = ruling.command_id

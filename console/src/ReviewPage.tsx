@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "react";
 import { BlastRadius } from "./BlastRadius";
-import { type Review, decide, getReview } from "./api";
+import { type DecisionKind, type Review, type Step, decide, getReview } from "./api";
 import { Chips, Countdown, Shown } from "./parts";
 
 /** One review in full. What is decided on is the digest that stands on this page. */
@@ -72,53 +72,78 @@ function Command({ review, onDecided }: { review: Review; onDecided: (review: Re
           </tbody>
         </table>
       )}
-      {review.state === "pending" && <Decide review={review} read={read} onDecided={onDecided} />}
+      {(review.state === "pending" || review.state === "approved") && <Decide review={review} read={read} onDecided={onDecided} />}
     </section>
   );
 }
 
+const QUESTIONS: Record<DecisionKind, { label: string; reason: string; confirm: string; style: string }> = {
+  approve: { label: "Approve", reason: "", confirm: "Yes, run it", style: "approve" },
+  deny: { label: "Deny", reason: "Reason, which the agent reads", confirm: "Deny", style: "deny" },
+  "take-back": { label: "Take back my approval", reason: "", confirm: "Take it back", style: "deny" },
+  force: { label: "Break the glass", reason: "Reason, which others will ask for", confirm: "Run it past all steps", style: "deny" },
+};
+
 function Decide({ review, read, onDecided }: { review: Review; read: boolean; onDecided: (review: Review) => void }) {
-  const [asking, setAsking] = useState<"" | "approve" | "deny">("");
+  const [asking, setAsking] = useState<DecisionKind | "">("");
   const [reason, setReason] = useState("");
   const [problem, setProblem] = useState("");
   const [busy, setBusy] = useState(false);
-  const send = (kind: "approve" | "deny") => {
+  const may = (review.may ?? []).map((kind) => kind.replace("_", "-") as DecisionKind);
+  const send = (kind: DecisionKind) => {
     setBusy(true);
     decide(review, kind, reason)
-      .then(onDecided, (error: Error) => setProblem(error.message))
+      .then(() => getReview(review.id))
+      .then(
+        (after) => {
+          setAsking("");
+          onDecided(after);
+        },
+        (error: Error) => setProblem(error.message),
+      )
       .finally(() => setBusy(false));
   };
+  const question = asking && QUESTIONS[asking];
   return (
     <div className="decide">
-      {asking === "" && (
-        <>
-          <button className="approve" data-testid="approve" disabled={!read} onClick={() => setAsking("approve")}>
-            Approve
+      {asking === "" &&
+        may.map((kind) => (
+          <button
+            key={kind}
+            className={QUESTIONS[kind].style}
+            data-testid={kind}
+            disabled={!read && (kind === "approve" || kind === "force")}
+            onClick={() => setAsking(kind)}
+          >
+            {QUESTIONS[kind].label}
           </button>
-          <button className="deny" data-testid="deny" onClick={() => setAsking("deny")}>
-            Deny
-          </button>
-        </>
+        ))}
+      {asking === "" && may.length === 0 && review.state === "pending" && <p className="faint">Others decide this.</p>}
+      {(asking === "approve" || asking === "force") && (
+        <p>
+          Run exactly this command, once: <strong>{review.command.statements.map((one) => one.summary).join("; ")}</strong>?
+        </p>
       )}
-      {asking === "approve" && (
+      {question && (
         <>
-          <p>
-            Run exactly this command, once: <strong>{review.command.statements.map((one) => one.summary).join("; ")}</strong>?
-          </p>
-          <button className="approve" data-testid="approve-confirm" disabled={busy} onClick={() => send("approve")}>
-            Yes, run it
-          </button>
-          <button onClick={() => setAsking("")}>Back</button>
-        </>
-      )}
-      {asking === "deny" && (
-        <>
-          <label>
-            Reason, which the agent reads
-            <textarea data-testid="deny-reason" autoFocus value={reason} onChange={(event) => setReason(event.target.value)} />
-          </label>
-          <button className="deny" data-testid="deny-confirm" disabled={busy || !reason.trim()} onClick={() => send("deny")}>
-            Deny
+          {question.reason && (
+            <label>
+              {question.reason}
+              <textarea
+                data-testid={`${asking}-reason`}
+                autoFocus
+                value={reason}
+                onChange={(event) => setReason(event.target.value)}
+              />
+            </label>
+          )}
+          <button
+            className={question.style}
+            data-testid={`${asking}-confirm`}
+            disabled={busy || (question.reason !== "" && !reason.trim())}
+            onClick={() => send(asking)}
+          >
+            {question.confirm}
           </button>
           <button onClick={() => setAsking("")}>Back</button>
         </>
@@ -132,9 +157,27 @@ function Decide({ review, read, onDecided }: { review: Review; read: boolean; on
   );
 }
 
+function Steps({ steps }: { steps: Step[] }) {
+  return (
+    <ol className="steps" data-testid="steps">
+      {steps.map((step, index) => (
+        <li key={index}>
+          {step.is_done ? "✓ " : ""}
+          {step.approved_by.length} of {step.approvals}, by {step.reviewers.join(" or ") || "any administrator or reviewer"}
+          {step.approved_by.length > 0 && <>: {step.approved_by.join(", ")}</>}
+          {step.escalates_at && (
+            <span className="faint">
+              {" "}
+              — in <Countdown until={step.escalates_at} /> also {step.escalate_to.join(" or ")}
+            </span>
+          )}
+        </li>
+      ))}
+    </ol>
+  );
+}
+
 function Facts({ review }: { review: Review }) {
-  const approvals = review.decisions.filter((decision) => decision.kind === "approve").length;
-  const named = [...review.terms.reviewer_groups, ...review.terms.reviewer_names];
   return (
     <section>
       <dl>
@@ -157,8 +200,7 @@ function Facts({ review }: { review: Review }) {
         <dd>{review.rule}</dd>
         <dt>Approvals</dt>
         <dd>
-          {approvals} of {review.terms.approvals}
-          {named.length > 0 && `, by ${named.join(", ")}`}
+          <Steps steps={review.steps} />
         </dd>
         {review.state === "pending" && (
           <>
@@ -173,9 +215,9 @@ function Facts({ review }: { review: Review }) {
           <code className="digest">{review.digest}</code>
         </dd>
       </dl>
-      {review.decisions.map((decision) => (
-        <p key={decision.reviewer}>
-          {decision.reviewer}: {decision.kind} {decision.reason && `— ${decision.reason}`}
+      {review.decisions.map((decision, index) => (
+        <p key={index}>
+          {decision.reviewer}: {decision.kind.replace("_", " ")} {decision.reason && `— ${decision.reason}`}
         </p>
       ))}
       {review.recent.length > 0 && (

@@ -19,6 +19,18 @@ export interface Decision {
   decided_at: string;
 }
 
+/** A step of a review. No reviewers: any administrator or reviewer. */
+export interface Step {
+  reviewers: string[];
+  approvals: number;
+  approved_by: string[];
+  is_done: boolean;
+  escalates_at: string | null;
+  escalate_to: string[];
+}
+
+export type DecisionKind = "approve" | "deny" | "take-back" | "force";
+
 export interface Review {
   id: string;
   state: string;
@@ -32,7 +44,9 @@ export interface Review {
   created_at: string;
   expires_at: string;
   updated_at: string;
-  terms: { approvals: number; reviewer_groups: string[]; reviewer_names: string[] };
+  steps: Step[];
+  /** What the reader could decide now; only where one review was asked for. */
+  may?: string[];
   decisions: Decision[];
   command: {
     text: string;
@@ -120,5 +134,5 @@ export const dryRun = (review: Review) =>
 export const getReview = (id: string) => call<Review>("GET", `reviews/${encodeURIComponent(id)}`);
 
 /** Decide on the digest that was on the screen; the gateway refuses any other. */
-export const decide = (review: Review, kind: "approve" | "deny", reason: string) =>
+export const decide = (review: Review, kind: DecisionKind, reason: string) =>
   call<Review>("POST", `reviews/${encodeURIComponent(review.id)}/${kind}`, { digest: review.digest, reason });

@@ -214,7 +214,7 @@ async def review(review_id: str, services: Working, identity: Someone) -> dict[s
     since = to_text(found.created_at - RECENT)
     commands = await services.audit.search(AuditSearch(kind="command", identity=found.identity, since=since), 10)
     recent = [recent_json(record) for record in commands]
-    return review_json(found, recent)
+    return review_json(found, recent) | {"may": services.reviews.open_to(found, identity)}
 
 
 @router.get("/api/v1/reviews/{review_id}/estimate")
@@ -239,6 +239,18 @@ async def approve(review_id: str, body: DecisionBody, services: Working, identit
 async def deny(review_id: str, body: DecisionBody, services: Working, identity: Someone) -> dict[str, Any]:
     """Deny, with the reason that the agent reads."""
     return await _decide(services, review_id, identity, DecisionKind.DENY, body)
+
+
+@router.post("/api/v1/reviews/{review_id}/take-back")
+async def take_back(review_id: str, body: DecisionBody, services: Working, identity: Someone) -> dict[str, Any]:
+    """Take the caller's own approval back, while the command has not run."""
+    return await _decide(services, review_id, identity, DecisionKind.TAKE_BACK, body)
+
+
+@router.post("/api/v1/reviews/{review_id}/force")
+async def force(review_id: str, body: DecisionBody, services: Working, identity: Someone) -> dict[str, Any]:
+    """Approve past all steps, where the rule's ``break_glass`` names the caller."""
+    return await _decide(services, review_id, identity, DecisionKind.FORCE, body)
 
 
 async def _decide(services: Working, review_id: str, identity: Someone, kind: DecisionKind, body: DecisionBody) -> dict[str, Any]:

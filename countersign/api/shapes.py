@@ -7,9 +7,10 @@ from typing import Any
 from countersign.audit import Verification
 from countersign.audit.delivery import Status
 from countersign.identity import StoredKey
-from countersign.model import AuditRecord, Identity, Review
+from countersign.model import AuditRecord, Identity, Review, Subjects
 from countersign.model.blast import BlastRadius
 from countersign.model.clock import to_text
+from countersign.reviews.machine import escalates_at, progress, standing_approvals
 from countersign.reviews.preview import shown, spoofing
 
 CLIENT = ("client_address", "application", "database")
@@ -42,6 +43,7 @@ def review_json(review: Review, recent: list[dict[str, Any]] | None = None) -> d
         "updated_at": to_text(review.updated_at),
         "released_at": to_text(review.released_at) if review.released_at else None,
         "terms": asdict(review.terms),
+        "steps": steps_json(review),
         "decisions": [
             asdict(decision) | {"kind": decision.kind.value, "decided_at": to_text(decision.decided_at)}
             for decision in review.decisions
@@ -51,6 +53,27 @@ def review_json(review: Review, recent: list[dict[str, Any]] | None = None) -> d
         **{name: review.command.get(name, "") for name in CLIENT},
         "recent": recent or [],
     }
+
+
+def steps_json(review: Review) -> list[dict[str, Any]]:
+    """Each step of a review: whose it is, who has approved in it, and from when on others may as well."""
+    at, standing = progress(review), standing_approvals(review)
+    return [
+        {
+            "reviewers": people_json(step.reviewers),
+            "approvals": step.approvals,
+            "approved_by": [decision.reviewer for decision in standing if decision.step == number],
+            "is_done": number < at.step,
+            "escalates_at": to_text(escalates) if number == at.step and (escalates := escalates_at(step, at)) else None,
+            "escalate_to": people_json(step.escalate_to),
+        }
+        for number, step in enumerate(review.terms.steps)
+    ]
+
+
+def people_json(people: Subjects) -> list[str]:
+    """Groups and names, for people; none means any administrator or reviewer."""
+    return [*(f"group {group}" for group in people.groups), *people.names]
 
 
 def blast_json(found: BlastRadius) -> dict[str, Any]:

@@ -32,6 +32,14 @@ def _words(kind: str, body: Mapping[str, Any]) -> list[str]:
             return [f"{body['review_id']}: {body['reviewer']} ({body['authentication']}) says {body['decision']}{because}"]
         case "review.opened":
             return [f"{body['review_id']}: held by rule {body['rule']!r} until {body['expires_at']}"]
+        case "review.advanced":
+            return [f"{body['review_id']}: step {body['step'] + 1} is next"]
+        case "review.escalated":
+            return [f"{body['review_id']}: others may approve step {body['step'] + 1} as well"]
+        case "review.overdue":
+            return [f"{body['review_id']}: nobody has decided in time; it is kept waiting"]
+        case "review.forced":
+            return [f"{body['review_id']}: THE GLASS WAS BROKEN, {body['outcome']}"]
         case "review.dry_run":
             return [f"{body['review_id']}: {body['by']} has it run and rolled back"]
         case "review.dry_run_done":

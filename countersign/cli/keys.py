@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, call, print_json, print_table
-from countersign.policy.load import parse_duration
+from countersign.policy.terms import parse_duration
 
 app = typer.Typer(no_args_is_help=True)
 

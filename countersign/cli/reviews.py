@@ -94,7 +94,8 @@ def describe(review: dict[str, Any]) -> None:
         f"target    {review['target']}, database {review['database']}",
         f"effects   {', '.join(command['effects'])}",
         *[f"reading   {s['summary']}{' (' + '; '.join(s['reasons']) + ')' if s['reasons'] else ''}" for s in command["statements"]],
-        f"rule      {review['rule']}; {review['terms']['approvals']} approval(s), expires {review['expires_at']}",
+        f"rule      {review['rule']}, expires {review['expires_at']}",
+        *[_step_line(number, step) for number, step in enumerate(review["steps"], 1)],
         f"digest    {review['digest']}",
         *[f"WARNING   the command {warning}" for warning in review["spoofing"]],
         *[f"decision  {d['kind']} by {d['reviewer']} at {d['decided_at']} {d['reason']}" for d in review["decisions"]],
@@ -106,6 +107,13 @@ def describe(review: dict[str, Any]) -> None:
         typer.echo(f"  {terminal_safe(line)}")
     for number, parameter in enumerate(command["parameters"], 1):
         typer.echo(f"  ${number} = {terminal_safe(parameter['shown'])}")
+
+
+def _step_line(number: int, step: dict[str, Any]) -> str:
+    whose = " or ".join(step["reviewers"]) or "any administrator or reviewer"
+    by = f" by {', '.join(step['approved_by'])}" if step["approved_by"] else ""
+    escalates = f"; from {step['escalates_at']} also {' or '.join(step['escalate_to'])}" if step["escalates_at"] else ""
+    return f"step {number}    {whose}: {len(step['approved_by'])} of {step['approvals']} approvals{by}{escalates}"
 
 
 @app.command("approve")
@@ -132,6 +140,26 @@ def deny(
 ) -> None:
     """Deny a held command with a reason."""
     _decide(config, call(config, lambda client: client.get(f"reviews/{review}")), "deny", reason)
+
+
+@app.command("take-back")
+def take_back(
+    review: str,
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Take your approval back, while the command has not run."""
+    _decide(config, call(config, lambda client: client.get(f"reviews/{review}")), "take-back", reason)
+
+
+@app.command("force")
+def force(
+    review: str,
+    reason: Annotated[str, typer.Option(help="Why: others will ask for it.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Approve past all steps, where the rule's break_glass names you. It is loud in the audit log."""
+    _decide(config, call(config, lambda client: client.get(f"reviews/{review}")), "force", reason)
 
 
 def _decide(config: Any, shown: dict[str, Any], kind: str, reason: str) -> None:

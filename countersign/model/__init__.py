@@ -12,7 +12,7 @@ from countersign.model.review import Decision, DecisionKind, Review, ReviewState
 from countersign.model.session import Session
 from countersign.model.target import Target
 from countersign.model.trouble import Trouble
-from countersign.model.verdict import Action, ReviewTerms, Verdict
+from countersign.model.verdict import Action, OnTimeout, ReviewTerms, Step, Verdict
 
 __all__ = [
     "NOBODY",
@@ -26,6 +26,7 @@ __all__ = [
     "Effect",
     "Identity",
     "IdentityKind",
+    "OnTimeout",
     "Parameter",
     "Permit",
     "PermitError",
@@ -34,6 +35,7 @@ __all__ = [
     "ReviewTerms",
     "Session",
     "Statement",
+    "Step",
     "Subjects",
     "Target",
     "Trouble",

@@ -47,4 +47,8 @@ class Subjects:
 NOBODY = Subjects()
 
 ADMINISTRATORS = "administrators"
-"""The group of those who run the gateway. They may decide any review but their own."""
+"""The group of those who run the gateway. They decide what nobody else is named for; what somebody else is, only by ``break_glass``."""
+REVIEWERS = "reviewers"
+"""The group of those who, like administrators, decide what nobody is named for."""
+AUDITORS = "auditors"
+"""The group of those who see everything and decide nothing, whatever other groups they are in."""

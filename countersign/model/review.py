@@ -20,15 +20,20 @@ class ReviewState(StrEnum):
 
 
 class DecisionKind(StrEnum):
-    """A reviewer's yes or no."""
+    """A reviewer's yes or no, a yes taken back, or a yes past all steps."""
 
     APPROVE = "approve"
     DENY = "deny"
+    TAKE_BACK = "take_back"
+    FORCE = "force"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One reviewer's yes or no on the digest that they saw."""
+    """One reviewer's word on the digest that they saw. ``step`` counts from 0.
+
+    An approval may hold ``at_most_rows`` only; a denial may carry a ``proposal``, a text that would be let through instead.
+    """
 
     reviewer: str
     authentication: str
@@ -36,11 +41,17 @@ class Decision:
     reason: str
     digest: str
     decided_at: datetime
+    step: int = 0
+    at_most_rows: int | None = None
+    proposal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A held command. ``command`` is its stored JSON form (text, effects, statements, parameters as shown)."""
+    """A held command. ``command`` is its stored JSON form (text, effects, statements, parameters as shown).
+
+    ``decisions`` are all that were made, in order. ``marks`` are the moments that have been told (``escalated:0``, ``overdue``), each once.
+    """
 
     id: str
     state: ReviewState
@@ -59,3 +70,4 @@ class Review:
     outcome: str = ""
     released_at: datetime | None = None
     decisions: tuple[Decision, ...] = ()
+    marks: tuple[str, ...] = ()

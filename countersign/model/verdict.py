@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from countersign.model.identity import NOBODY, Subjects
+
 
 class Action(StrEnum):
     """What a rule says. ``deny`` beats ``review`` beats ``allow``."""
@@ -12,17 +14,41 @@ class Action(StrEnum):
     REVIEW = "review"
 
 
-@dataclass(frozen=True, slots=True)
-class ReviewTerms:
-    """How a held command is decided: who may, how many must, and how long it waits.
+class OnTimeout(StrEnum):
+    """What becomes of a held command when nobody has decided in time."""
 
-    Empty ``reviewer_groups`` and ``reviewer_names`` mean any administrator or reviewer. Seconds in ``timeout_s``.
+    DENY = "deny"
+    KEEP_WAITING = "keep_waiting"
+    """It stays held while its client waits, for a week at most."""
+    SAFE_SUBSET = "safe_subset"
+    """It runs if one of the named rules allows it and none denies it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a review: so many distinct people of these. No reviewers: whoever is in the group of administrators or of reviewers.
+
+    ``escalate_after_s`` seconds after the step began, ``escalate_to`` may approve in it as well.
     """
 
-    reviewer_groups: tuple[str, ...] = ()
-    reviewer_names: tuple[str, ...] = ()
+    reviewers: Subjects = NOBODY
     approvals: int = 1
+    escalate_after_s: float | None = None
+    escalate_to: Subjects = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewTerms:
+    """How a held command is decided: the steps, one behind the other, and what happens after ``timeout_s`` seconds.
+
+    ``safe_subset`` names the rules that ``SAFE_SUBSET`` asks; ``break_glass`` says who may approve or deny past all steps.
+    """
+
+    steps: tuple[Step, ...] = (Step(),)
     timeout_s: float = 1800.0
+    on_timeout: OnTimeout = OnTimeout.DENY
+    safe_subset: tuple[str, ...] = ()
+    break_glass: Subjects = NOBODY
 
 
 @dataclass(frozen=True, slots=True)

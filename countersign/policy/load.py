@@ -11,20 +11,19 @@ from typing import Any
 
 from countersign._core import detector_problem, path_problem
 from countersign.masking.rules import DETECTORS, GROUPS, OPERATORS, RANGE_UNITS, Labelled, MaskRule, column_problem
-from countersign.model import Action, Effect, IdentityKind, ReviewTerms, Subjects
+from countersign.model import Action, Effect, IdentityKind, Subjects
 from countersign.policy.cel import Condition, ConditionError
 from countersign.policy.errors import PolicyError
 from countersign.policy.names import bare_names
 from countersign.policy.rules import Policy, Rule
+from countersign.policy.terms import review_terms, unknown_names
 from countersign.yaml_lines import Mapping, Problem, Section, parse
 
 DEFAULT_FILE = Path(__file__).with_name("default.yaml")
-DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 NOT_FOR_ROWS = {
     "presidio": "names take milliseconds a value, so no rule looks for them in rows; countersign masking test --presidio does"
 }
 DETECTOR_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def load_policies(paths: Sequence[Path], labelled: Labelled | None = MappingProxyType({})) -> Policy:
@@ -48,6 +47,7 @@ def load_policies(paths: Sequence[Path], labelled: Labelled | None = MappingProx
         masks.extend(found[1])
     _complain_of_twins("rule", [(rule.name, rule.file, rule.line) for rule in rules], problems)
     _complain_of_twins("mask rule", [(mask.name, file, line) for mask, file, line in masks], problems)
+    problems.extend(unknown_names(rules))
     if problems:
         raise PolicyError(problems)
     defaults = tuple(rule for rule in rules if rule.file == str(DEFAULT_FILE))
@@ -55,12 +55,6 @@ def load_policies(paths: Sequence[Path], labelled: Labelled | None = MappingProx
     warnings = tuple(warning for rule in rules for warning in _warnings(rule))
     digests = tuple((str(path), hashlib.sha256(data).hexdigest()) for path, data in files)
     return Policy(theirs, defaults, tuple(mask for mask, _, _ in masks), digest.hexdigest(), labelled or {}, warnings, digests)
-
-
-def parse_duration(text: str) -> float | None:
-    """Seconds of ``45s``, ``30m``, ``2h`` and the like; None for anything else."""
-    matched = DURATION.fullmatch(text)
-    return float(matched[1]) * UNITS[matched[2]] if matched else None
 
 
 def _read(path: Path, problems: list[Problem]) -> bytes:
@@ -165,7 +159,7 @@ def _rule(item: Section) -> Rule | None:
         effects=effects,
         condition=_condition(item),
         message=item.take("message", str, ""),
-        terms=_terms(item, action),
+        terms=review_terms(item, action),
         file=item.file,
         line=item.line("name"),
         unless_named=item.take("unless_named", str, "") if item.file == str(DEFAULT_FILE) else "",
@@ -217,60 +211,6 @@ def _condition(item: Section) -> Condition | None:
     except ConditionError as error:
         item.complain("when", f"the condition of {item.where} does not hold up: {error}", error.hint)
         return None
-
-
-def _terms(item: Section, action: str) -> ReviewTerms | None:
-    review = item.section("review")
-    if action != "review":
-        if review is not None:
-            item.complain("review", f"'review' goes with action review, not {action!r}")
-        return None
-    if review is None:
-        return ReviewTerms()
-    timeout_s = _timeout(review)
-    on_timeout = review.take("on_timeout", str, "deny")
-    if on_timeout != "deny":
-        review.complain("on_timeout", f"'on_timeout' is {on_timeout!r}", "only deny is supported yet")
-    step = _only_step(review)
-    reviewers = step.section("reviewers")
-    approvals = step.take("approvals", int, 1)
-    if approvals < 1:
-        step.complain("approvals", "'approvals' must be 1 or more")
-    terms = ReviewTerms(
-        reviewer_groups=reviewers.texts("groups") if reviewers else (),
-        reviewer_names=reviewers.texts("names") if reviewers else (),
-        approvals=max(approvals, 1),
-        timeout_s=timeout_s,
-    )
-    if reviewers is not None:
-        reviewers.finish()
-        if not reviewers.mapping:
-            step.complain("reviewers", "'reviewers' names nobody", "leave it out for any reviewer")
-    step.finish()
-    if step is not review:
-        review.finish()
-    return terms
-
-
-def _timeout(review: Section) -> float:
-    text = review.take("timeout", str, "30m")
-    seconds = parse_duration(text)
-    if seconds is None or not 0 < seconds <= 7 * 86400:
-        review.complain("timeout", f"'timeout' is {text!r}", "a duration such as 45s, 30m or 2h, 7d at most")
-        return 1800.0
-    return seconds
-
-
-def _only_step(review: Section) -> Section:
-    """The reviewers may stand in the review itself or in a list of one step."""
-    steps = list(review.sections("steps"))
-    if not steps:
-        if "steps" in review.mapping:
-            review.complain("steps", "'steps' holds no step")
-        return review
-    if len(steps) > 1:
-        review.complain("steps", "several steps are not supported yet", "one step with the approvals that all of them need")
-    return steps[0]
 
 
 def _mask(item: Section, labelled: Labelled | None, own: dict[str, str]) -> MaskRule | None:

@@ -134,6 +134,14 @@ class Policy:
         except UnreadableCommand:
             return Verdict(Action.DENY, "policy-error", "the policy could not read this command", policy_digest=self.digest)
 
+    def lets(self, names: Sequence[str], identity: Identity, target: Target, session: Session, command: Command) -> str:
+        """The first of the rules of these names that allows a command by itself, where no rule denies it; empty where none does."""
+        if self.decide(identity, target, session, command).action is Action.DENY:
+            return ""
+        seen = Seen(identity, target, session, command)
+        named = (rule for rule in self.rules if rule.name in names and rule.action is Action.ALLOW)
+        return next((rule.name for rule in named if rule.concerns(identity, target, command) and seen.fits(rule)), "")
+
     def _strictest(self, concerned: Sequence[Rule], seen: Seen) -> Verdict | None:
         best: Rule | None = None
         for rule in concerned:

@@ -4,7 +4,8 @@ patterns, names and labels, of which a schema knows nothing. Pure."""
 from typing import Any
 
 from countersign.masking.rules import DETECTORS, GROUPS, OPERATORS, RANGE_UNITS
-from countersign.model import Action, Effect, IdentityKind
+from countersign.model import Action, Effect, IdentityKind, OnTimeout
+from countersign.policy.terms import MOST_APPROVALS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TEXT = {"type": "string"}
@@ -20,7 +21,7 @@ def policy_schema() -> dict[str, Any]:
         "$schema": DIALECT,
         "title": "A policy file of Countersign",
         **_mapping({key: {"type": "array", "items": {"$ref": f"#/$defs/{key}"}} for key in lists}),
-        "$defs": lists | {"subjects": _subjects(), "steps": _mapping(_step_keys())},
+        "$defs": lists | {"subjects": _subjects(), "steps": _step()},
     }
 
 
@@ -42,16 +43,36 @@ def _rule() -> dict[str, Any]:
 
 
 def _review() -> dict[str, Any]:
-    """Reviewers and approvals stand in the review itself, or in its one step."""
-    steps = {"type": "array", "minItems": 1, "maxItems": 1, "items": {"$ref": "#/$defs/steps"}}
-    keys = {"timeout": DURATION, "on_timeout": {"enum": ["deny"]}, "steps": steps, **_step_keys()}
-    in_one_place = [{"required": [key]} for key in _step_keys()]
-    return _mapping(keys) | {"if": {"required": ["steps"]}, "then": {"not": {"anyOf": in_one_place}}}
+    """Reviewers and approvals stand in the review itself, or in its steps."""
+    keys = {
+        "timeout": DURATION,
+        "on_timeout": {"enum": _choice(OnTimeout)},
+        "safe_subset": WORDS,
+        "break_glass": _people(),
+        "steps": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/steps"}},
+        **_step_keys(),
+    }
+    in_one_place = {"not": {"anyOf": [{"required": [key]} for key in _step_keys()]}}
+    subset = {"properties": {"on_timeout": {"const": OnTimeout.SAFE_SUBSET.value}}, "required": ["on_timeout"]}
+    return _mapping(keys) | {
+        "allOf": [
+            {"if": {"required": ["steps"]}, "then": in_one_place},
+            {"if": subset, "then": {"required": ["safe_subset"]}, "else": {"not": {"required": ["safe_subset"]}}},
+        ]
+    }
+
+
+def _step() -> dict[str, Any]:
+    return _mapping(_step_keys()) | {"dependentRequired": {"escalate_to": ["escalate_after"]}}
 
 
 def _step_keys() -> dict[str, Any]:
-    reviewers = _mapping({"groups": WORDS, "names": WORDS}) | {"minProperties": 1}
-    return {"reviewers": reviewers, "approvals": {"type": "integer", "minimum": 1}}
+    approvals = {"type": "integer", "minimum": 1, "maximum": MOST_APPROVALS}
+    return {"reviewers": _people(), "approvals": approvals, "escalate_after": DURATION, "escalate_to": _people()}
+
+
+def _people() -> dict[str, Any]:
+    return _mapping({"groups": WORDS, "names": WORDS}) | {"minProperties": 1}
 
 
 def _subjects() -> dict[str, Any]:
@@ -102,7 +123,7 @@ def _mapping(keys: dict[str, Any], *required: str) -> dict[str, Any]:
     return made | ({"required": list(required)} if required else {})
 
 
-def _choice(values: type[Action] | type[Effect] | type[IdentityKind]) -> list[str]:
+def _choice(values: type[Action] | type[Effect] | type[IdentityKind] | type[OnTimeout]) -> list[str]:
     return [value.value for value in values]
 
 

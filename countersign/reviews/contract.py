@@ -29,4 +29,4 @@ class ReviewStore(Protocol):
         """Newest first; every state where none is named."""
 
     async def due(self, now: datetime) -> list[Review]:
-        """Pending and unreleased approved reviews whose ``expires_at`` has passed."""
+        """Those of which ``machine.next_at`` has come, the longest due first."""

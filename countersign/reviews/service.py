@@ -1,9 +1,12 @@
 """Moves reviews through their life and wakes whoever waits for them."""
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+
+import structlog
 
 from countersign.model import (
     AuditEvent,
@@ -11,6 +14,7 @@ from countersign.model import (
     Decision,
     DecisionKind,
     Identity,
+    OnTimeout,
     Review,
     ReviewState,
     Session,
@@ -22,7 +26,13 @@ from countersign.reviews import machine
 from countersign.reviews.contract import ReviewStore
 from countersign.reviews.errors import NotAReviewer, ReviewConflict, ReviewError
 
+log = structlog.get_logger(__name__)
+
 Listener = Callable[[Review], None]
+LetBy = Callable[[], str]
+"""The rule of a review's safe subset that would let its command run now; empty where none would."""
+OWNER_LATE = timedelta(seconds=10)
+"""How long the gateway that holds a command has to ask its safe subset, before another one expires the review."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,6 +52,7 @@ class ReviewService:
         self._new_id = new_id
         self._waiters: dict[str, asyncio.Future[Review]] = {}
         self._surveyors: dict[str, Surveyor] = {}
+        self._safe_subsets: dict[str, LetBy] = {}
         self._dry_runs: set[str] = set()
         """The reviews whose commands are being run: none waits for another, for by then the review may be decided."""
         self._listeners: set[Listener] = set()
@@ -71,9 +82,10 @@ class ReviewService:
         *,
         command_id: str,
         surveyor: Surveyor | None = None,
+        let_by: LetBy = lambda: "",
     ) -> Held:
         """Put a held command before the reviewers. ``verdict.terms`` must be set; ``event`` makes the command's own record, which names
-        the review."""
+        the review. ``let_by`` is asked when the time is over."""
         assert verdict.terms is not None
         now = self._clock()
         review = Review(
@@ -89,18 +101,18 @@ class ReviewService:
             command=command_json(command) | client_json(session),
             terms=verdict.terms,
             created_at=now,
-            expires_at=now + timedelta(seconds=verdict.terms.timeout_s),
+            expires_at=machine.ends_at(verdict.terms, now),
             updated_at=now,
         )
         held = Held(review, asyncio.get_running_loop().create_future())
         self._waiters[review.id] = held.decided
+        self._safe_subsets[review.id] = let_by
         if surveyor is not None:
             self._surveyors[review.id] = surveyor
         try:
             await self._store.insert(review, [event(review.id), moved(review, "review.opened")])
         except BaseException:
-            self._waiters.pop(review.id, None)
-            self._surveyors.pop(review.id, None)
+            self._forget(review.id)
             raise
         self._announce(review)
         return held
@@ -131,39 +143,47 @@ class ReviewService:
     async def decide(self, review_id: str, reviewer: Identity, kind: DecisionKind, digest: str, reason: str) -> Review:
         """Take one reviewer's decision on the digest that they saw.
 
-        Raises ``ReviewNotFound``, ``NotAReviewer``, and ``ReviewConflict`` where the review is no longer pending,
-        has expired, shows another digest, or has this reviewer's decision already.
+        Raises ``ReviewNotFound``, ``NotAReviewer``, ``ReviewError`` where a reason is missing, and ``ReviewConflict`` where the review
+        has moved on or expired, shows another digest, or has this reviewer's approval already.
         """
-        if kind is DecisionKind.DENY and not reason.strip():
-            raise ReviewError("a denial needs a reason: it is what the agent reads")
+        if not reason.strip() and kind in _REASON_NEEDED:
+            raise ReviewError(_REASON_NEEDED[kind])
 
         def change(review: Review) -> tuple[Review, list[AuditEvent]]:
             now = self._clock()
-            self._refuse_decision(review, reviewer, digest)
-            decision = Decision(reviewer.name, reviewer.authentication, kind, reason.strip(), digest, now)
-            decisions = (*review.decisions, decision)
-            state = machine.state_after(review.terms, decisions)
-            outcome = reason.strip() if state is ReviewState.DENIED else review.outcome
-            after = dataclasses.replace(review, decisions=decisions, state=state, outcome=outcome, updated_at=now)
-            events = [decision_event(after, decision)]
-            if state is not review.state:
-                events.append(moved(after, f"review.{state}"))
-            return after, events
+            self._refuse_decision(review, reviewer, kind, digest)
+            step = min(machine.progress(review).step, len(review.terms.steps) - 1)
+            decision = Decision(reviewer.name, reviewer.authentication, kind, reason.strip(), digest, now, step)
+            after = machine.decided(review, decision, now)
+            forced = [moved(after, "review.forced")] if kind is DecisionKind.FORCE else []
+            return after, [decision_event(after, decision), *forced, *_events(review, after)]
 
-        return await self._change(review_id, change)
+        after = await self._change(review_id, change)
+        if kind is DecisionKind.FORCE:
+            log.warning("glass_broken", review_id=after.id, by=reviewer.name, reason=reason.strip())
+        return after
 
-    def _refuse_decision(self, review: Review, reviewer: Identity, digest: str) -> None:
-        refusal = machine.may_decide(review, reviewer)
-        if refusal:
-            raise NotAReviewer(refusal)
-        if review.state is not ReviewState.PENDING:
+    def _refuse_decision(self, review: Review, reviewer: Identity, kind: DecisionKind, digest: str) -> None:
+        now = self._clock()
+        if kind in (DecisionKind.APPROVE, DecisionKind.FORCE) and review.state is not ReviewState.PENDING:
             raise ReviewConflict(f"review {review.id} is {review.state} already")
-        if self._clock() >= review.expires_at:
+        if refusal := machine.may_decide(review, reviewer, kind, now):
+            raise NotAReviewer(refusal)
+        if conflict := machine.refused_now(review, reviewer, kind):
+            raise ReviewConflict(conflict)
+        if now >= review.expires_at:
             raise ReviewConflict(f"review {review.id} has expired")
         if digest != review.digest:
             raise ReviewConflict("the digest is not that of the held command: look at the review again")
-        if any(decision.reviewer == reviewer.name for decision in review.decisions):
-            raise ReviewConflict(f"{reviewer.name} has decided this review already")
+
+    def open_to(self, review: Review, reviewer: Identity) -> list[str]:
+        """The decisions that this identity could make now."""
+        now = self._clock()
+        return [
+            kind.value
+            for kind in DecisionKind
+            if not machine.may_decide(review, reviewer, kind, now) and not machine.refused_now(review, reviewer, kind)
+        ]
 
     async def estimate(self, review_id: str) -> BlastRadius:
         """What a pending review's command would touch, by the target's plan. Raises ``ReviewNotFound`` and ``NoBlastRadius``."""
@@ -175,7 +195,7 @@ class ReviewService:
         only who may decide may have it run."""
 
         def asked(review: Review) -> tuple[Review, list[AuditEvent]]:
-            self._refuse_decision(review, reviewer, digest)
+            self._refuse_dry_run(review, reviewer, digest)
             self._surveyor(review)
             return review, [dry_run_event(review, reviewer, None)]
 
@@ -191,6 +211,10 @@ class ReviewService:
         await self._store.change(review_id, lambda now: (now, [dry_run_event(now, reviewer, found)]))
         return found
 
+    def _refuse_dry_run(self, review: Review, reviewer: Identity, digest: str) -> None:
+        """Whoever may deny may look; whoever has approved may look again."""
+        self._refuse_decision(review, reviewer, DecisionKind.DENY, digest)
+
     def _surveyor(self, review: Review) -> Surveyor:
         surveyor = self._surveyors.get(review.id)
         if surveyor is None:
@@ -199,10 +223,27 @@ class ReviewService:
         return surveyor
 
     # -- time
-    async def expire_due(self) -> None:
-        """Expire what is past its time."""
-        for review in await self._store.due(self._clock()):
-            await self._end_if_open(review, ReviewState.EXPIRED, "nobody decided in time")
+    async def pass_time(self) -> None:
+        """Expire, escalate and remind of what is due. The moments are those of the store, so a restart loses none."""
+        now = self._clock()
+        for review in await self._store.due(now):
+            let_by = ""
+            if review.terms.on_timeout is OnTimeout.SAFE_SUBSET and now >= review.expires_at:
+                ask = self._safe_subsets.get(review.id)
+                if ask is None and now < review.expires_at + OWNER_LATE:
+                    continue  # another gateway's to ask
+                let_by = ask() if ask else ""
+            await self._pass_time(review.id, let_by)
+
+    async def _pass_time(self, review_id: str, let_by: str) -> None:
+        def change(review: Review) -> tuple[Review, list[AuditEvent]]:
+            after = machine.passed(review, self._clock(), let_by)
+            if after is review:
+                raise ReviewConflict(f"review {review.id} has moved on")  # somebody moved it between our look and our move
+            return after, _events(review, after)
+
+        with contextlib.suppress(ReviewConflict):
+            await self._change(review_id, change)
 
     async def recover(self) -> None:
         """After a restart: nobody waits for the pending ones, and the released ones have no known outcome.
@@ -227,8 +268,6 @@ class ReviewService:
         def change(review: Review) -> tuple[Review, list[AuditEvent]]:
             if state not in machine.TRANSITIONS[review.state]:
                 raise ReviewConflict(f"review {review.id} is {review.state} already")
-            if state is ReviewState.EXPIRED and review.released_at is not None:
-                raise ReviewConflict(f"review {review.id} is running")
             after = dataclasses.replace(review, state=state, outcome=why, updated_at=self._clock())
             return after, [moved(after, f"review.{state}")]
 
@@ -241,12 +280,23 @@ class ReviewService:
 
     def _announce(self, review: Review) -> None:
         if review.state is not ReviewState.PENDING:
-            self._surveyors.pop(review.id, None)
-            waiter = self._waiters.pop(review.id, None)
+            waiter = self._forget(review.id)
             if waiter is not None and not waiter.done():
                 waiter.set_result(review)
         for listener in list(self._listeners):
             listener(review)
+
+    def _forget(self, review_id: str) -> asyncio.Future[Review] | None:
+        """What is kept of a held command, of which the future of whoever waits is returned."""
+        self._surveyors.pop(review_id, None)
+        self._safe_subsets.pop(review_id, None)
+        return self._waiters.pop(review_id, None)
+
+
+_REASON_NEEDED = {
+    DecisionKind.DENY: "a denial needs a reason: it is what the agent reads",
+    DecisionKind.FORCE: "breaking the glass needs a reason: others will ask for it",
+}
 
 
 def command_json(command: Command) -> dict[str, object]:
@@ -288,6 +338,16 @@ def client_json(session: Session) -> dict[str, object]:
     }
 
 
+def _events(before: Review, after: Review) -> list[AuditEvent]:
+    """What the log says of a move, beside the decision that made it."""
+    found = [moved(after, f"review.{mark.partition(':')[0]}") for mark in after.marks if mark not in before.marks]
+    if after.state is not before.state:
+        return [*found, moved(after, f"review.{after.state}")]
+    if machine.progress(after).step != machine.progress(before).step:
+        return [*found, moved(after, "review.advanced")]
+    return found
+
+
 def moved(review: Review, kind: str) -> AuditEvent:
     """The audit event of a review's move."""
     return AuditEvent(
@@ -302,6 +362,7 @@ def moved(review: Review, kind: str) -> AuditEvent:
             "digest": review.digest,
             "rule": review.rule,
             "outcome": review.outcome,
+            "step": machine.progress(review).step,
             "expires_at": to_text(review.expires_at),
         },
     )
@@ -335,6 +396,7 @@ def decision_event(review: Review, decision: Decision) -> AuditEvent:
             "reviewer": decision.reviewer,
             "authentication": decision.authentication,
             "decision": decision.kind.value,
+            "step": decision.step,
             "reason": decision.reason,
             "digest": decision.digest,
             "target": review.target,

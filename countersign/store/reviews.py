@@ -6,14 +6,18 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import Connection, select, update
 
-from countersign.model import AuditEvent, Decision, DecisionKind, Review, ReviewState, ReviewTerms
+from countersign.model import AuditEvent, Decision, DecisionKind, OnTimeout, Review, ReviewState, ReviewTerms, Step, Subjects
 from countersign.model.clock import from_text, to_text
 from countersign.reviews.contract import Change
 from countersign.reviews.errors import ReviewNotFound
+from countersign.reviews.machine import next_at
 from countersign.store import schema
 from countersign.store.database import Database, Transaction
+
+CHANGING = ("state", "outcome", "updated_at", "expires_at", "released_at", "marks", "next_at")
+"""What of a review its moves change; the store refuses another change of what it is about."""
 
 
 class StoredReviews:
@@ -37,12 +41,12 @@ class StoredReviews:
         def job(transaction: Transaction) -> Review:
             before = _find(transaction.connection, review_id)
             after, events = change(before)
+            for number, decision in enumerate(after.decisions[len(before.decisions) :], len(before.decisions)):
+                row = _decision_row(before.id, number, decision)
+                transaction.connection.execute(schema.decisions.insert().values(**row))
             row = _row(after)
             query = update(schema.reviews).where(schema.reviews.c.id == before.id)
-            changed = {name: row[name] for name in ("state", "outcome", "updated_at", "released_at")}
-            transaction.connection.execute(query.values(**changed))
-            for decision in after.decisions[len(before.decisions) :]:
-                transaction.connection.execute(schema.decisions.insert().values(**_decision_row(before.id, decision)))
+            transaction.connection.execute(query.values(**{name: row[name] for name in CHANGING}))
             transaction.append(list(events))
             return after
 
@@ -62,11 +66,10 @@ class StoredReviews:
         return await self._database.read(lambda connection: _load(connection, query))
 
     async def due(self, now: datetime) -> list[Review]:
-        """Pending ones, and approved ones never released, that are past their time."""
+        """Those to which time now does something, the longest due first."""
         table = schema.reviews
-        open_states = [ReviewState.PENDING.value, ReviewState.APPROVED.value]
-        overdue = and_(table.c.state.in_(open_states), table.c.released_at.is_(None), table.c.expires_at <= to_text(now))
-        return await self._database.read(lambda connection: _load(connection, select(table).where(overdue)))
+        query = select(table).where(table.c.next_at <= to_text(now)).order_by(table.c.next_at)
+        return await self._database.read(lambda connection: _load(connection, query))
 
 
 def _find(connection: Connection, id_or_prefix: str) -> Review:
@@ -83,27 +86,27 @@ def _load(connection: Connection, query: Any) -> list[Review]:
     rows = connection.execute(query).mappings().all()
     decided: dict[str, list[Decision]] = {row["id"]: [] for row in rows}
     table = schema.decisions
-    for row in connection.execute(
-        select(table).where(table.c.review_id.in_(list(decided))).order_by(table.c.decided_at)
-    ).mappings():
+    for row in connection.execute(select(table).where(table.c.review_id.in_(list(decided))).order_by(table.c.number)).mappings():
         decided[row["review_id"]].append(_decision(row))
     return [_review(row, tuple(decided[row["id"]])) for row in rows]
 
 
 def _row(review: Review) -> dict[str, Any]:
-    row = {name: getattr(review, name) for name in schema.reviews.columns.keys()}
-    times = {name: to_text(row[name]) for name in ("created_at", "expires_at", "updated_at")}
-    released = to_text(review.released_at) if review.released_at else None
-    texts = {"command": json.dumps(review.command), "terms": json.dumps(asdict(review.terms))}
-    return row | times | texts | {"released_at": released, "state": review.state.value}
+    row = {name: getattr(review, name) for name in schema.reviews.columns.keys() if name != "next_at"}
+    times: dict[str, datetime | None] = {name: row[name] for name in ("created_at", "expires_at", "updated_at", "released_at")}
+    times["next_at"] = next_at(review)
+    texts = {name: json.dumps(value) for name, value in (("command", review.command), ("marks", review.marks))}
+    terms = json.dumps(asdict(review.terms))
+    return row | {name: at and to_text(at) for name, at in times.items()} | texts | {"terms": terms, "state": review.state.value}
 
 
 def _review(row: Any, decisions: tuple[Decision, ...]) -> Review:
     terms: dict[str, Any] = json.loads(row["terms"])
-    fields = dict(row) | {
+    fields = {name: value for name, value in dict(row).items() if name != "next_at"} | {
         "state": ReviewState(row["state"]),
         "command": json.loads(row["command"]),
         "terms": _terms(terms),
+        "marks": tuple(json.loads(row["marks"])),
         "released_at": from_text(row["released_at"]) if row["released_at"] else None,
         "decisions": decisions,
     }
@@ -111,13 +114,22 @@ def _review(row: Any, decisions: tuple[Decision, ...]) -> Review:
 
 
 def _terms(stored: dict[str, Any]) -> ReviewTerms:
-    groups, names = tuple(stored["reviewer_groups"]), tuple(stored["reviewer_names"])
-    return ReviewTerms(groups, names, stored["approvals"], stored["timeout_s"])
+    steps = tuple(
+        Step(_subjects(step["reviewers"]), step["approvals"], step["escalate_after_s"], _subjects(step["escalate_to"]))
+        for step in stored["steps"]
+    )
+    subset = tuple(stored["safe_subset"])
+    return ReviewTerms(steps, stored["timeout_s"], OnTimeout(stored["on_timeout"]), subset, _subjects(stored["break_glass"]))
 
 
-def _decision_row(review_id: str, decision: Decision) -> dict[str, Any]:
+def _subjects(stored: dict[str, Any]) -> Subjects:
+    return Subjects(**{name: tuple(values) for name, values in stored.items()})
+
+
+def _decision_row(review_id: str, number: int, decision: Decision) -> dict[str, Any]:
     return asdict(decision) | {
         "review_id": review_id,
+        "number": number,
         "kind": decision.kind.value,
         "decided_at": to_text(decision.decided_at),
     }
@@ -131,4 +143,7 @@ def _decision(row: Any) -> Decision:
         reason=row["reason"],
         digest=row["digest"],
         decided_at=from_text(row["decided_at"]),
+        step=row["step"],
+        at_most_rows=row["at_most_rows"],
+        proposal=row["proposal"],
     )

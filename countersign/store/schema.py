@@ -2,10 +2,10 @@
 
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text
 
-from countersign.model import ReviewState
+from countersign.model import DecisionKind, ReviewState
 from countersign.reviews.machine import TRANSITIONS
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 metadata = MetaData()
 
@@ -57,6 +57,8 @@ reviews = Table(
     Column("expires_at", String, nullable=False),
     Column("updated_at", String, nullable=False),
     Column("released_at", String),
+    Column("marks", Text, nullable=False),
+    Column("next_at", String, index=True),
     CheckConstraint("state IN (" + ", ".join(f"'{state}'" for state in ReviewState) + ")", name="known_state"),
     CheckConstraint("released_at IS NULL OR state IN ('approved', 'executed', 'failed', 'cancelled')", name="released"),
 )
@@ -65,13 +67,21 @@ decisions = Table(
     "decisions",
     metadata,
     Column("review_id", String, ForeignKey("reviews.id"), primary_key=True),
-    Column("reviewer", String, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("reviewer", String, nullable=False),
     Column("authentication", String, nullable=False),
     Column("kind", String, nullable=False),
+    Column("step", Integer, nullable=False),
     Column("reason", Text, nullable=False),
     Column("digest", String, nullable=False),
     Column("decided_at", String, nullable=False),
+    Column("at_most_rows", Integer),
+    Column("proposal", Text, nullable=False),
+    CheckConstraint("kind IN (" + ", ".join(f"'{kind}'" for kind in DecisionKind) + ")", name="known_kind"),
+    CheckConstraint("at_most_rows IS NULL OR kind = 'approve'", name="bounds_are_of_approvals"),
+    CheckConstraint("proposal = '' OR kind = 'deny'", name="proposals_are_of_denials"),
 )
+"""Every decision of a review by its number from 0: they are added and stay."""
 
 identities = Table(
     "identities",
@@ -141,8 +151,24 @@ def guards() -> list[str]:
         """CREATE TRIGGER IF NOT EXISTS reviews_release_once BEFORE UPDATE OF released_at ON reviews
            WHEN OLD.released_at IS NOT NULL AND NEW.released_at IS NOT OLD.released_at
            BEGIN SELECT RAISE(ABORT, 'a review is released once'); END""",
-        """CREATE TRIGGER IF NOT EXISTS reviews_bound BEFORE UPDATE OF digest, command, command_id, session_id, identity, target ON reviews
+        """CREATE TRIGGER IF NOT EXISTS reviews_bound BEFORE UPDATE ON reviews
            WHEN NEW.digest <> OLD.digest OR NEW.command <> OLD.command OR NEW.command_id <> OLD.command_id
              OR NEW.session_id <> OLD.session_id OR NEW.identity <> OLD.identity OR NEW.target <> OLD.target
+             OR NEW.on_behalf_of <> OLD.on_behalf_of OR NEW.terms <> OLD.terms OR NEW.rule <> OLD.rule
            BEGIN SELECT RAISE(ABORT, 'what a review is about cannot change'); END""",
+        """CREATE TRIGGER IF NOT EXISTS decisions_keep BEFORE UPDATE ON decisions
+           BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END""",
+        """CREATE TRIGGER IF NOT EXISTS decisions_stay BEFORE DELETE ON decisions
+           BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END""",
+        """CREATE TRIGGER IF NOT EXISTS decisions_in_time BEFORE INSERT ON decisions
+           WHEN NOT EXISTS (SELECT 1 FROM reviews WHERE id = NEW.review_id AND digest = NEW.digest AND released_at IS NULL
+             AND (state = 'pending' OR (state = 'approved' AND NEW.kind = 'take_back')))
+           BEGIN SELECT RAISE(ABORT, 'this review takes no such decision any more'); END""",
+        """CREATE TRIGGER IF NOT EXISTS decisions_by_others BEFORE INSERT ON decisions
+           WHEN EXISTS (SELECT 1 FROM reviews WHERE id = NEW.review_id AND NEW.reviewer IN (identity, on_behalf_of))
+           BEGIN SELECT RAISE(ABORT, 'whoever asked decides nothing'); END""",
+        """CREATE TRIGGER IF NOT EXISTS decisions_count_once BEFORE INSERT ON decisions
+           WHEN NEW.kind = 'approve' AND 'approve' = (SELECT kind FROM decisions
+             WHERE review_id = NEW.review_id AND reviewer = NEW.reviewer ORDER BY number DESC LIMIT 1)
+           BEGIN SELECT RAISE(ABORT, 'a person approves once'); END""",
     ]

@@ -31,8 +31,8 @@ from countersign.store import Database, StoredAuditLog, StoredReviews
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 CREW = Identity("crew", IdentityKind.SERVICE_ACCOUNT, ("agents",), on_behalf_of="alice")
-BOB = Identity("bob", IdentityKind.USER)
-CAROL = Identity("carol", IdentityKind.USER)
+BOB = Identity("bob", IdentityKind.USER, ("reviewers",))
+CAROL = Identity("carol", IdentityKind.USER, ("reviewers",))
 READ = Command("postgres", b"read", "SELECT 1", frozenset({Effect.READ}))
 WRITE = Command("postgres", b"write", "DELETE FROM t", frozenset({Effect.WRITE}))
 
@@ -166,7 +166,11 @@ async def test_i4_a_client_that_leaves_in_the_same_moment_as_the_approval_wins(s
 
 async def test_i7_neither_the_agent_nor_the_person_behind_it_nor_another_agent_decides(scene):
     hold, admitting = await scene.hold()
-    for who in (CREW, Identity("alice", IdentityKind.USER), Identity("bot", IdentityKind.SERVICE_ACCOUNT)):
+    for who in (
+        CREW,
+        Identity("alice", IdentityKind.USER, ("reviewers",)),
+        Identity("bot", IdentityKind.SERVICE_ACCOUNT, ("reviewers",)),
+    ):
         with pytest.raises(NotAReviewer):
             await scene.reviews.decide(hold.review.id, who, DecisionKind.APPROVE, hold.review.digest, "")
     admitting.cancel()

@@ -36,8 +36,8 @@ def test_i10_no_text_begins_a_line_as_a_record_does(told_of):
 
 
 def test_a_kind_that_is_not_known_is_told_by_its_fields():
-    assert list(told([record("review.escalated", review_id="rv-1", to="leads")])) == [
-        "2026-11-25 02:00:00.123  review.escalated         review_id rv-1, to leads"
+    assert list(told([record("review.whispered", review_id="rv-1", to="leads")])) == [
+        "2026-11-25 02:00:00.123  review.whispered         review_id rv-1, to leads"
     ]
 
 

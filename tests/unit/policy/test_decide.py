@@ -138,7 +138,7 @@ def test_of_what_is_no_sql_nothing_is_there(decide):
 def test_a_verdict_carries_message_terms_and_digest(decide):
     rule = "{name: a, action: review, message: ask first, review: {approvals: 2, timeout: 45s}}"
     verdict = decide(rule, Effect.READ)
-    assert (verdict.message, verdict.terms.approvals, verdict.terms.timeout_s) == ("ask first", 2, 45.0)
+    assert (verdict.message, verdict.terms.steps[0].approvals, verdict.terms.timeout_s) == ("ask first", 2, 45.0)
     assert len(verdict.policy_digest) == 64
 
 
@@ -149,7 +149,7 @@ WRITES = "effects: [read, write, unknown]"
 def test_what_moves_masked_columns_is_held_whatever_a_rule_allows(decide):
     for rule in (f"{{name: a, {WRITES}, action: allow}}", f"{{name: a, {WRITES}, when: 'true', action: allow}}"):
         verdict = decide(rule, Effect.WRITE, attributes=MOVES)
-        assert (verdict.action, verdict.rule, verdict.terms.approvals) == (Action.REVIEW, "default-moves-masked", 1)
+        assert (verdict.action, verdict.rule, verdict.terms.steps[0].approvals) == (Action.REVIEW, "default-moves-masked", 1)
         assert decide(rule, Effect.WRITE).rule == "a"
     assert decide("{name: a, effects: [ddl], action: deny}", Effect.WRITE, attributes=MOVES).rule == "default-moves-masked"
 
@@ -167,7 +167,7 @@ def test_stricter_rules_and_their_terms_stay(decide):
     denied = "{name: a, effects: [write], action: deny}"
     assert decide(denied, Effect.WRITE, attributes=MOVES).rule == "a"
     reviewed = "{name: a, effects: [write], action: review, review: {approvals: 2}}"
-    assert decide(reviewed, Effect.WRITE, attributes=MOVES).terms.approvals == 2
+    assert decide(reviewed, Effect.WRITE, attributes=MOVES).terms.steps[0].approvals == 2
 
 
 def test_probes_of_masked_columns_can_be_denied(decide):

@@ -1,8 +1,8 @@
 import pytest
 
-from countersign.model import ReviewTerms
+from countersign.model import NOBODY, OnTimeout, ReviewTerms, Step, Subjects
 from countersign.policy import PolicyError, load_policies
-from countersign.policy.load import parse_duration
+from countersign.policy.terms import parse_duration
 
 RULE = "rules:\n  - name: a\n    action: {}\n"
 
@@ -66,18 +66,43 @@ def refused(load, tmp_path):
         (RULE.format("review\n    review:\n      timeout: 30"), "5: 'timeout' must be text"),
         (
             RULE.format("review\n    review:\n      on_timeout: allow"),
-            "5: 'on_timeout' is 'allow' (hint: only deny is supported yet)",
+            "5: 'on_timeout' is 'allow' (hint: one of deny, keep_waiting, safe_subset)",
         ),
-        (RULE.format("review\n    review:\n      approvals: 0"), "5: 'approvals' must be 1 or more"),
+        (RULE.format("review\n    review:\n      approvals: 0"), "5: 'approvals' is 0 (hint: a number from 1 to 100)"),
         (RULE.format("review\n    review:\n      approvals: true"), "5: 'approvals' must be a whole number"),
         (
             RULE.format("review\n    review:\n      reviewers: {}"),
-            "5: 'reviewers' names nobody (hint: leave it out for any reviewer)",
+            "5: 'reviewers' names nobody (hint: leave it out for any administrator or reviewer)",
         ),
         (RULE.format("review\n    review:\n      reviewers: {names: []}"), "5: 'names' is empty"),
         (RULE.format("review\n    review:\n      steps: []"), "5: 'steps' holds no step"),
-        (RULE.format("review\n    review:\n      steps: [{}, {}]"), "5: several steps are not supported yet"),
-        (RULE.format("review\n    review:\n      steps:\n        - escalate_after: 10m"), "6: unknown key 'escalate_after'"),
+        (RULE.format("review\n    review:\n      steps:\n        - escalate_after: 10m"), "6: it is not said to whom"),
+        (
+            RULE.format("review\n    review:\n      steps:\n        - escalate_to: {groups: [g]}"),
+            "6: 'escalate_to' needs 'escalate_after'",
+        ),
+        (
+            RULE.format("review\n    review:\n      steps:\n        - {escalate_after: 1h, escalate_to: {groups: [g]}}"),
+            "6: 'escalate_after' is no shorter than the review's timeout",
+        ),
+        (
+            RULE.format(
+                "review\n    review:\n      reviewers: {groups: [g]}\n      escalate_to: {groups: [g]}\n      escalate_after: 1m"
+            ),
+            "7: it escalates to those who are its reviewers already",
+        ),
+        (
+            RULE.format("review\n    review:\n      approvals: 2\n      reviewers: {names: [ann, ann]}"),
+            "5: 'approvals' is 2, and only 1",
+        ),
+        (RULE.format("review\n    review:\n      approvals: 101"), "5: 'approvals' is 101 (hint: a number from 1 to 100)"),
+        (RULE.format("review\n    review:\n      break_glass: {}"), "5: 'break_glass' names nobody"),
+        (RULE.format("review\n    review:\n      on_timeout: safe_subset"), "5: 'safe_subset' names no rule"),
+        (RULE.format("review\n    review:\n      safe_subset: [a]"), "5: 'safe_subset' goes with on_timeout: safe_subset"),
+        (
+            RULE.format("review\n    review: {on_timeout: safe_subset, safe_subset: [nowhere]}"),
+            "2: the safe subset of rule 'a' names 'nowhere', which is no rule (hint: a safe subset names rules with the action allow)",
+        ),
         ("masking:\n  - name: m\n", "2: mask rule 'm' masks nothing (hint: give it 'columns', 'labels', 'detect' or 'paths')"),
         ("masking:\n  - name: m\n    columns:\n      - a.b.c\n      - b.c\n", "5: 'b.c' does not name a column"),
         ("masking:\n  - name: m\n    columns:\n      - a..c\n", "4: 'a..c' does not name a column"),
@@ -203,14 +228,36 @@ def test_a_file_that_is_missing_or_not_text_is_a_problem_among_others(tmp_path):
 
 
 def test_terms_stand_in_the_review_or_in_its_only_step(load):
-    terms = ReviewTerms(reviewer_groups=("dba",), reviewer_names=("ann",), approvals=2, timeout_s=2700.0)
+    terms = ReviewTerms((Step(Subjects(("dba",), ("ann",)), 2),), timeout_s=2700.0)
     who = "reviewers: {groups: [dba], names: [ann]}, approvals: 2"
     assert load(RULE.format(f"review\n    review: {{{who}, timeout: 45m, on_timeout: deny}}")).rules[0].terms == terms
     assert load(RULE.format(f"review\n    review: {{steps: [{{{who}}}], timeout: 45m}}")).rules[0].terms == terms
 
 
+STEPS = """rules:
+  - name: writes
+    action: review
+    review:
+      steps:
+        - {reviewers: {groups: [dba]}, approvals: 2, escalate_after: 10m}
+        - {reviewers: {groups: [leads]}, escalate_after: 5m, escalate_to: {names: [eve]}}
+      timeout: 30m
+      on_timeout: safe_subset
+      safe_subset: [appends]
+      break_glass: {groups: [administrators]}
+  - {name: appends, action: allow, effects: [write]}
+"""
+
+
+def test_steps_escalate_to_the_next_one_unless_they_say_to_whom(load):
+    leads, eve = Subjects(("leads",)), Subjects(names=("eve",))
+    steps = (Step(Subjects(("dba",)), 2, 600.0, leads), Step(leads, 1, 300.0, eve))
+    terms = ReviewTerms(steps, 1800.0, OnTimeout.SAFE_SUBSET, ("appends",), Subjects(("administrators",)))
+    assert load(STEPS).rules[0].terms == terms
+
+
 def test_a_review_without_terms_waits_half_an_hour_for_any_reviewer(load):
-    assert load(RULE.format("review")).rules[0].terms == ReviewTerms((), (), 1, 1800.0)
+    assert load(RULE.format("review")).rules[0].terms == ReviewTerms((Step(NOBODY, 1),), 1800.0, OnTimeout.DENY)
     assert load(RULE.format("deny")).rules[0].terms is None
 
 

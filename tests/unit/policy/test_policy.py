@@ -62,7 +62,7 @@ def test_i8_a_condition_that_cannot_be_evaluated_denies(tmp_path):
         ("rules:\n  - name: a\n    action: deny\n    when: command.text", 4, "not true or false", ""),
         ("rules:\n  - {name: a, action: deny}\n  - {name: a, action: deny}", 3, "another rule is named 'a'", ""),
         ("rules:\n  - {name: a, action: review, review: {timeout: soon}}", 2, "'timeout' is 'soon'", "30m"),
-        ("rules:\n  - {name: a, action: review, review: {approvals: 0}}", 2, "1 or more", ""),
+        ("rules:\n  - {name: a, action: review, review: {approvals: 0}}", 2, "'approvals' is 0", "a number from 1"),
         ("rules: []\nrules: []", 2, "given twice", ""),
         ("rules: [", 1, "not valid YAML", ""),
         ("masking:\n  - {name: m, columns: [ssn]}", 2, "does not name a column", "schema.table.column"),
