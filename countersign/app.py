@@ -33,6 +33,7 @@ from countersign.protocols.postgres.session.memory import LongMessages, room_of_
 from countersign.recording import Recordings, library_of, recordings_of
 from countersign.reload import Reload, identity_of
 from countersign.retention import RecordingRetention, Retention
+from countersign.reviews.grants import Grants
 from countersign.reviews.service import ReviewService
 from countersign.store import (
     Database,
@@ -42,6 +43,7 @@ from countersign.store import (
     StoredAuditLog,
     StoredCheckpoints,
     StoredCursors,
+    StoredGrants,
     StoredKeys,
     StoredReviews,
     StoredSessions,
@@ -77,7 +79,8 @@ class Parts:
         self.database = database
         self.index = LogIndex(config.store_path)
         self.audit = StoredAuditLog(database, self.index)
-        self.reviews = ReviewService(StoredReviews(database), now, new_id)
+        self.grants = Grants(StoredGrants(database), now, new_id)
+        self.reviews = ReviewService(StoredReviews(database), self.grants, now, new_id)
         self.keys = Keys(StoredKeys(database), now, new_id)
         self.sessions = StoredSessions(database, now)
         self.sign_in = ConsoleSignIn(now)
@@ -191,6 +194,7 @@ class Parts:
         return ApiServices(
             config=self.config,
             reviews=self.reviews,
+            grants=self.grants,
             keys=self.keys,
             audit=self.audit,
             sessions=self.sessions,
@@ -324,7 +328,7 @@ class Gateway:
 
     async def _listen(self, database: Database) -> None:
         hash_key = await database.secret("hash operator")
-        gate = Gate(lambda: self._policies.config.policy, self.parts.audit, self.parts.reviews, new_id)
+        gate = Gate(lambda: self._policies.config.policy, self.parts.audit, self.parts.reviews, self.parts.grants, new_id)
         recordings = self.parts.recordings = recordings_of(self.config.recordings, self.parts.audit.hand_over)
         self._stack.push_async_callback(asyncio.to_thread, recordings.close)
         lanes = Lanes(database.intake, recordings.spool)

@@ -28,9 +28,11 @@ from countersign.model import (
 )
 from countersign.model.blast import Surveyor
 from countersign.model.command import SHOWN_CHARACTERS
+from countersign.model.grant import Grant, Shape
 from countersign.model.permit import _MINT
 from countersign.policy import Policy
 from countersign.reviews.errors import ReviewConflict
+from countersign.reviews.grants import Grants
 from countersign.reviews.service import Held, ReviewService, command_json
 
 log = structlog.get_logger(__name__)
@@ -61,6 +63,9 @@ class Hold(Protocol):
     """Ends with the reason when the command must not run any more: the client left or took it back, the target left."""
     surveyor: Surveyor | None
     """Who tells reviewers what the command would touch."""
+
+    def shape(self) -> Shape | None:
+        """What the command has in common with others, for grants; None where it is nothing that could be granted."""
 
     def judged(self, ruling: Ruling) -> None:
         """The verdict is in the audit log; called once, unless something failed, before anything else."""
@@ -130,12 +135,14 @@ class Gate:
         policy: Callable[[], Policy],
         audit: AuditLog,
         reviews: ReviewService,
+        grants: Grants,
         new_id: Callable[[str], str],
         reminder_s: float = REMINDER_S,
     ) -> None:
         self._policy = policy
         self._audit = audit
         self._reviews = reviews
+        self._grants = grants
         self._new_id = new_id
         self._reminder_s = reminder_s
 
@@ -238,6 +245,10 @@ class Gate:
                 hold.judged(ruling)
                 return _denied_by_rule(command_id, verdict)
             case Action.REVIEW:
+                shape = None if command.asks_unmasked else hold.shape()
+                if shape is not None and await self._granted(session, command, verdict, command_id, digest, shape):
+                    hold.judged(ruling)
+                    return _permit(command_id, session, digest)
                 held = await self._reviews.open(
                     session,
                     command,
@@ -247,8 +258,20 @@ class Gate:
                     command_id=command_id,
                     surveyor=hold.surveyor,
                     let_by=partial(self._let_by, session, command, verdict),
+                    shape=shape,
                 )
                 return await self._await_review(session, held, hold, ruling)
+
+    async def _granted(
+        self, session: Session, command: Command, verdict: Verdict, command_id: str, digest: str, shape: Shape
+    ) -> Grant | None:
+        """The grant that lets a command through which a rule holds; its use and the command are on record then."""
+
+        def event(grant_id: str) -> AuditEvent:
+            made = _command_event(session, command, verdict, command_id, digest)
+            return AuditEvent(made.kind, {**made.body, "grant_id": grant_id})
+
+        return await self._grants.use(session, verdict, shape, command_id, event)
 
     def _let_by(self, session: Session, command: Command, verdict: Verdict) -> str:
         """The rule of the verdict's safe subset by which a held command runs that nobody has decided; empty where there is none."""

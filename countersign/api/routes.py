@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Annotated, Any
 
@@ -18,6 +18,7 @@ from countersign.api.shapes import (
     audit_json,
     blast_json,
     delivery_json,
+    grant_json,
     identity_json,
     key_json,
     recent_json,
@@ -31,6 +32,7 @@ from countersign.model import AuditEvent, DecisionKind, Review, ReviewState
 from countersign.model.clock import to_text
 from countersign.recording.paging import HITS, PAGE, read_page
 from countersign.recording.paging import search as search_recording
+from countersign.reviews.grants import Wish
 
 log = structlog.get_logger(__name__)
 
@@ -93,6 +95,20 @@ class DecisionBody(BaseModel):
 
     digest: str = Field(max_length=64)
     reason: str = Field(default="", max_length=4000)
+
+
+class GrantWish(BaseModel):
+    """What an approval grants beyond this command: literals by their number from 1, as ``any``, ``1..100`` or ``open|closed``."""
+
+    seconds: float = Field(gt=0, allow_inf_nan=False)
+    uses: int = Field(ge=1)
+    literals: dict[int, str] = {}
+
+
+class ApprovalBody(DecisionBody):
+    """An approval, which may make a grant as well."""
+
+    grant: GrantWish | None = None
 
 
 class DigestBody(BaseModel):
@@ -230,9 +246,10 @@ async def dry_run(review_id: str, body: DigestBody, services: Working, identity:
 
 
 @router.post("/api/v1/reviews/{review_id}/approve")
-async def approve(review_id: str, body: DecisionBody, services: Working, identity: Someone) -> dict[str, Any]:
-    """Approve exactly the command with this digest."""
-    return await _decide(services, review_id, identity, DecisionKind.APPROVE, body)
+async def approve(review_id: str, body: ApprovalBody, services: Working, identity: Someone) -> dict[str, Any]:
+    """Approve exactly the command with this digest, and with a grant others of its shape."""
+    wish = Wish(body.grant.seconds, body.grant.uses, body.grant.literals) if body.grant else None
+    return await _decide(services, review_id, identity, DecisionKind.APPROVE, body, wish)
 
 
 @router.post("/api/v1/reviews/{review_id}/deny")
@@ -253,11 +270,26 @@ async def force(review_id: str, body: DecisionBody, services: Working, identity:
     return await _decide(services, review_id, identity, DecisionKind.FORCE, body)
 
 
-async def _decide(services: Working, review_id: str, identity: Someone, kind: DecisionKind, body: DecisionBody) -> dict[str, Any]:
+async def _decide(
+    services: Working, review_id: str, identity: Someone, kind: DecisionKind, body: DecisionBody, wish: Wish | None = None
+) -> dict[str, Any]:
     if not services.online:
         raise HTTPException(409, "the gateway is not running, so nothing is held")
     found = await services.reviews.get(review_id)
-    return review_json(await services.reviews.decide(found.id, identity, kind, body.digest, body.reason))
+    return review_json(await services.reviews.decide(found.id, identity, kind, body.digest, body.reason, wish))
+
+
+@router.get("/api/v1/grants")
+async def grants(services: Working, _: Someone, everything: Annotated[bool, Query(alias="all")] = False) -> dict[str, Any]:
+    """Those that can still be used, or all of them, newest first."""
+    now = datetime.now(UTC)
+    return {"grants": [grant_json(grant, now) for grant in await services.grants.select(only_live=not everything)]}
+
+
+@router.delete("/api/v1/grants/{grant_id}")
+async def revoke_grant(grant_id: str, services: Working, identity: Someone) -> dict[str, Any]:
+    """End a grant at once."""
+    return {"grant": grant_json(await services.grants.revoke(grant_id, identity), datetime.now(UTC))}
 
 
 @router.get("/api/v1/events")

@@ -10,6 +10,7 @@ from countersign.config import Config
 from countersign.identity import Failures, Keys
 from countersign.model import Trouble
 from countersign.recording import Library
+from countersign.reviews.grants import Grants
 from countersign.reviews.service import ReviewService
 from countersign.store import StoredAuditLog, StoredSessions
 
@@ -42,6 +43,7 @@ class Services:
 
     config: Config
     reviews: ReviewService
+    grants: Grants
     keys: Keys
     audit: StoredAuditLog
     sessions: StoredSessions

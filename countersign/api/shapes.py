@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from countersign.audit import Verification
@@ -10,6 +11,8 @@ from countersign.identity import StoredKey
 from countersign.model import AuditRecord, Identity, Review, Subjects
 from countersign.model.blast import BlastRadius
 from countersign.model.clock import to_text
+from countersign.model.grant import Grant
+from countersign.reviews.grants import ranges_json
 from countersign.reviews.machine import escalates_at, progress, standing_approvals
 from countersign.reviews.preview import shown, spoofing
 
@@ -26,6 +29,7 @@ def review_json(review: Review, recent: list[dict[str, Any]] | None = None) -> d
     command = {name: value for name, value in review.command.items() if name not in CLIENT}
     text = str(command.get("text", ""))
     parameters = [str(parameter["shown"]) for parameter in command.get("parameters", [])]  # type: ignore[attr-defined]
+    shape: Any = command.pop("shape", None)
     command["text_shown"] = [{"text": part.text, "mark": part.mark} if part.mark else {"text": part.text} for part in shown(text)]
     return {
         "id": review.id,
@@ -49,6 +53,7 @@ def review_json(review: Review, recent: list[dict[str, Any]] | None = None) -> d
             for decision in review.decisions
         ],
         "command": command,
+        "shape": shape and {"text": shape["text"], "literals": shape["literals"]},
         "spoofing": spoofing("\n".join([text, *parameters])),
         **{name: review.command.get(name, "") for name in CLIENT},
         "recent": recent or [],
@@ -82,6 +87,33 @@ def blast_json(found: BlastRadius) -> dict[str, Any]:
         "is_exact": found.is_exact,
         "notes": list(found.notes),
         "statements": [asdict(statement) for statement in found.statements],
+    }
+
+
+def grant_json(grant: Grant, now: datetime) -> dict[str, Any]:
+    """A grant."""
+    names = (
+        "id",
+        "review_id",
+        "identity",
+        "on_behalf_of",
+        "target",
+        "database",
+        "rule",
+        "granted_by",
+        "reason",
+        "uses",
+        "used",
+        "revoked_by",
+    )
+    return {
+        **{name: getattr(grant, name) for name in names},
+        "shape": grant.shape.text,
+        "ranges": ranges_json(grant),
+        "created_at": to_text(grant.created_at),
+        "expires_at": to_text(grant.expires_at),
+        "revoked_at": to_text(grant.revoked_at) if grant.revoked_at else None,
+        "is_live": grant.is_live(now),
     }
 
 

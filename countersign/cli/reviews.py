@@ -7,6 +7,7 @@ import typer
 
 from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, call, fail, print_json, print_table
 from countersign.client import Client, ClientError
+from countersign.policy.terms import parse_duration
 from countersign.reviews.preview import one_line, terminal_safe
 
 app = typer.Typer(no_args_is_help=True)
@@ -107,6 +108,9 @@ def describe(review: dict[str, Any]) -> None:
         typer.echo(f"  {terminal_safe(line)}")
     for number, parameter in enumerate(command["parameters"], 1):
         typer.echo(f"  ${number} = {terminal_safe(parameter['shown'])}")
+    if review["shape"] and review["shape"]["literals"]:
+        typer.echo("shape, for a grant")
+        typer.echo(f"  {terminal_safe(review['shape']['text'])}")
 
 
 def _step_line(number: int, step: dict[str, Any]) -> str:
@@ -121,15 +125,39 @@ def approve(
     review: str,
     reason: Annotated[str, typer.Option(help="Why.")] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    grant: Annotated[str, typer.Option("--for", metavar="30m", help="Grant the same shape for so long as well.")] = "",
+    times: Annotated[int, typer.Option("--times", help="For how many commands, with --for.")] = 1,
+    literal: Annotated[
+        list[str] | None,
+        typer.Option("--literal", metavar="N=VALUES", help="What literal N may be: any, 1..100 or open|closed; else as here."),
+    ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Approve exactly this command. On a terminal it is shown and you are asked first."""
+    """Approve exactly this command, and with --for others of its shape. On a terminal it is shown and you are asked first."""
+    wish = _wish(grant, times, literal or [])
     shown = call(config, lambda client: client.get(f"reviews/{review}"))
     if sys.stdin.isatty() and not yes:
         describe(shown)
-        if not typer.confirm("approve exactly this command?"):
+        if not typer.confirm("approve exactly this command?" if wish is None else "approve this command, and grant its shape?"):
             fail("not approved")
-    _decide(config, shown, "approve", reason)
+    _decide(config, shown, "approve", reason, wish)
+
+
+def _wish(duration: str, times: int, literals: list[str]) -> dict[str, Any] | None:
+    if not duration:
+        if literals or times != 1:
+            raise typer.BadParameter("--times and --literal go with --for")
+        return None
+    seconds = parse_duration(duration)
+    if seconds is None:
+        raise typer.BadParameter(f"--for {duration}: a duration such as 45s, 30m or 2h")
+    named: dict[str, str] = {}
+    for one in literals:
+        number, equals, values = one.partition("=")
+        if not equals or not number.isdecimal() or number in named:
+            raise typer.BadParameter(f"--literal {one}: the number of a literal, = and what it may be, such as 2=1..100")
+        named[number] = values
+    return {"seconds": seconds, "uses": times, "literals": named}
 
 
 @app.command("deny")
@@ -162,8 +190,8 @@ def force(
     _decide(config, call(config, lambda client: client.get(f"reviews/{review}")), "force", reason)
 
 
-def _decide(config: Any, shown: dict[str, Any], kind: str, reason: str) -> None:
-    body = {"digest": shown["digest"], "reason": reason}
+def _decide(config: Any, shown: dict[str, Any], kind: str, reason: str, wish: dict[str, Any] | None = None) -> None:
+    body = {"digest": shown["digest"], "reason": reason} | ({"grant": wish} if wish else {})
     decided = call(config, lambda client: client.post(f"reviews/{shown['id']}/{kind}", body))
     typer.echo(f"{decided['id']} is {decided['state']}")
 

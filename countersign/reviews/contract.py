@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from countersign.model import AuditEvent, Review, ReviewState
+from countersign.model.grant import Grant
 
 Change = Callable[[Review], tuple[Review, Sequence[AuditEvent]]]
 """Given the review as it is now, what it becomes and what the log says of it. Raises ``ReviewError`` to leave it."""
@@ -30,3 +31,25 @@ class ReviewStore(Protocol):
 
     async def due(self, now: datetime) -> list[Review]:
         """Those of which ``machine.next_at`` has come, the longest due first."""
+
+
+class GrantStore(Protocol):
+    """Keeps grants, with what happens to them in the audit log. Raises ``AuditUnavailable`` where the store fails."""
+
+    async def insert(self, grant: Grant, event: AuditEvent) -> None:
+        """Keep a new grant."""
+
+    async def live(self, identity: str, target: str, now: datetime) -> list[Grant]:
+        """Those of an identity on a target that can still be used, the newest first."""
+
+    async def use(self, grant_id: str, now: datetime, events: Callable[[Grant], Sequence[AuditEvent]]) -> Grant | None:
+        """Use it up by one, under the store's lock; None where it cannot be used any more."""
+
+    async def revoke(self, grant_id: str, by: str, now: datetime, event: AuditEvent) -> Grant:
+        """End it. Raises ``ReviewConflict`` where somebody else did."""
+
+    async def get(self, id_or_prefix: str) -> Grant:
+        """By id or unique prefix. Raises ``ReviewNotFound``."""
+
+    async def all(self) -> list[Grant]:
+        """Newest first."""

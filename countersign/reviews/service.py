@@ -22,9 +22,11 @@ from countersign.model import (
 )
 from countersign.model.blast import BlastRadius, NoBlastRadius, Surveyor
 from countersign.model.clock import Clock, to_text
+from countersign.model.grant import Grant, Shape
 from countersign.reviews import machine
 from countersign.reviews.contract import ReviewStore
 from countersign.reviews.errors import NotAReviewer, ReviewConflict, ReviewError
+from countersign.reviews.grants import Grants, Wish, shape_json
 
 log = structlog.get_logger(__name__)
 
@@ -46,8 +48,9 @@ class Held:
 class ReviewService:
     """The only writer of reviews. Every move is committed, with its audit record, before anybody hears of it."""
 
-    def __init__(self, store: ReviewStore, clock: Clock, new_id: Callable[[str], str]) -> None:
+    def __init__(self, store: ReviewStore, grants: Grants, clock: Clock, new_id: Callable[[str], str]) -> None:
         self._store = store
+        self._grants = grants
         self._clock = clock
         self._new_id = new_id
         self._waiters: dict[str, asyncio.Future[Review]] = {}
@@ -83,6 +86,7 @@ class ReviewService:
         command_id: str,
         surveyor: Surveyor | None = None,
         let_by: LetBy = lambda: "",
+        shape: Shape | None = None,
     ) -> Held:
         """Put a held command before the reviewers. ``verdict.terms`` must be set; ``event`` makes the command's own record, which names
         the review. ``let_by`` is asked when the time is over."""
@@ -98,7 +102,7 @@ class ReviewService:
             on_behalf_of=session.identity.on_behalf_of,
             digest=digest,
             rule=verdict.rule,
-            command=command_json(command) | client_json(session),
+            command=command_json(command) | client_json(session) | ({"shape": shape_json(shape)} if shape else {}),
             terms=verdict.terms,
             created_at=now,
             expires_at=machine.ends_at(verdict.terms, now),
@@ -140,8 +144,10 @@ class ReviewService:
         return await self._end(review_id, ReviewState.EXECUTED if ok else ReviewState.FAILED, outcome)
 
     # -- the reviewers' side
-    async def decide(self, review_id: str, reviewer: Identity, kind: DecisionKind, digest: str, reason: str) -> Review:
-        """Take one reviewer's decision on the digest that they saw.
+    async def decide(
+        self, review_id: str, reviewer: Identity, kind: DecisionKind, digest: str, reason: str, wish: Wish | None = None
+    ) -> Review:
+        """Take one reviewer's decision on the digest that they saw. With a ``wish`` an approval makes a grant as well.
 
         Raises ``ReviewNotFound``, ``NotAReviewer``, ``ReviewError`` where a reason is missing, and ``ReviewConflict`` where the review
         has moved on or expired, shows another digest, or has this reviewer's approval already.
@@ -149,9 +155,15 @@ class ReviewService:
         if not reason.strip() and kind in _REASON_NEEDED:
             raise ReviewError(_REASON_NEEDED[kind])
 
+        made: list[Grant] = []
+
         def change(review: Review) -> tuple[Review, list[AuditEvent]]:
             now = self._clock()
             self._refuse_decision(review, reviewer, kind, digest)
+            if wish is not None:
+                if kind is not DecisionKind.APPROVE:
+                    raise ReviewError("a grant comes with an approval")
+                made.append(self._grants.wished(review, reviewer, reason.strip(), wish))
             step = min(machine.progress(review).step, len(review.terms.steps) - 1)
             decision = Decision(reviewer.name, reviewer.authentication, kind, reason.strip(), digest, now, step)
             after = machine.decided(review, decision, now)
@@ -159,6 +171,8 @@ class ReviewService:
             return after, [decision_event(after, decision), *forced, *_events(review, after)]
 
         after = await self._change(review_id, change)
+        if made:
+            await self._grants.make(made[0])
         if kind is DecisionKind.FORCE:
             log.warning("glass_broken", review_id=after.id, by=reviewer.name, reason=reason.strip())
         return after

@@ -7,6 +7,7 @@ are one transaction, so that neither is ever there without the other.
 from countersign.store.audit import ExportFile, LogFile, StoredAuditLog, StoredCheckpoints
 from countersign.store.cursors import StoredCursors, WitnessCursors
 from countersign.store.database import Database, LogMisfit, StoreError
+from countersign.store.grants import StoredGrants
 from countersign.store.indexing import Indexing
 from countersign.store.keys import StoredKeys
 from countersign.store.log_index import LogIndex
@@ -25,6 +26,7 @@ __all__ = [
     "StoredAuditLog",
     "StoredCheckpoints",
     "StoredCursors",
+    "StoredGrants",
     "StoredKeys",
     "StoredReviews",
     "StoredSessions",

@@ -1,6 +1,6 @@
 """The tables. Times are RFC 3339 text in UTC; JSON columns hold canonical text."""
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 from countersign.model import DecisionKind, ReviewState
 from countersign.reviews.machine import TRANSITIONS
@@ -83,6 +83,33 @@ decisions = Table(
 )
 """Every decision of a review by its number from 0: they are added and stay."""
 
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("review_id", String, ForeignKey("reviews.id"), nullable=False),
+    Column("identity", String, nullable=False),
+    Column("on_behalf_of", String, nullable=False),
+    Column("target", String, nullable=False),
+    Column("database", String, nullable=False),
+    Column("rule", String, nullable=False),
+    Column("terms_digest", String, nullable=False),
+    Column("shape", Text, nullable=False),
+    Column("ranges", Text, nullable=False),
+    Column("granted_by", String, nullable=False),
+    Column("authentication", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", String, nullable=False),
+    Column("expires_at", String, nullable=False),
+    Column("uses", Integer, nullable=False),
+    Column("used", Integer, nullable=False),
+    Column("revoked_at", String),
+    Column("revoked_by", String, nullable=False),
+    CheckConstraint("used BETWEEN 0 AND uses", name="within_uses"),
+    CheckConstraint("granted_by NOT IN (identity, on_behalf_of)", name="by_another"),
+    Index("grants_of", "identity", "target"),
+)
+
 identities = Table(
     "identities",
     metadata,
@@ -134,6 +161,8 @@ def guards() -> list[str]:
     legal = " OR ".join(
         f"(OLD.state = '{before}' AND NEW.state = '{after}')" for before, afters in TRANSITIONS.items() for after in afters
     )
+    may_change = {"used", "revoked_at", "revoked_by"}
+    changed = " OR ".join(f"NEW.{name} IS NOT OLD.{name}" for name in grants.columns.keys() if name not in may_change)
     return [
         """CREATE TRIGGER IF NOT EXISTS audit_batches_keep BEFORE UPDATE ON audit_batches
            WHEN NEW.entries IS NOT NULL OR NEW.first_seq IS NOT OLD.first_seq OR NEW.count IS NOT OLD.count
@@ -156,6 +185,17 @@ def guards() -> list[str]:
              OR NEW.session_id <> OLD.session_id OR NEW.identity <> OLD.identity OR NEW.target <> OLD.target
              OR NEW.on_behalf_of <> OLD.on_behalf_of OR NEW.terms <> OLD.terms OR NEW.rule <> OLD.rule
            BEGIN SELECT RAISE(ABORT, 'what a review is about cannot change'); END""",
+        """CREATE TRIGGER IF NOT EXISTS grants_of_approvals BEFORE INSERT ON grants
+           WHEN NEW.used <> 0 OR NOT EXISTS (SELECT 1 FROM reviews JOIN decisions ON review_id = id WHERE id = NEW.review_id
+             AND identity = NEW.identity AND target = NEW.target AND reviewer = NEW.granted_by AND kind = 'approve'
+             AND state IN ('approved', 'executed', 'failed', 'cancelled', 'expired'))
+           BEGIN SELECT RAISE(ABORT, 'a grant comes with an approval'); END""",
+        f"""CREATE TRIGGER IF NOT EXISTS grants_bound BEFORE UPDATE ON grants
+           WHEN {changed} OR NEW.used < OLD.used OR (OLD.revoked_at IS NOT NULL AND (NEW.revoked_at IS NOT OLD.revoked_at
+             OR NEW.used <> OLD.used))
+           BEGIN SELECT RAISE(ABORT, 'what a grant is for cannot change'); END""",
+        """CREATE TRIGGER IF NOT EXISTS grants_stay BEFORE DELETE ON grants
+           BEGIN SELECT RAISE(ABORT, 'grants stay on record'); END""",
         """CREATE TRIGGER IF NOT EXISTS decisions_keep BEFORE UPDATE ON decisions
            BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END""",
         """CREATE TRIGGER IF NOT EXISTS decisions_stay BEFORE DELETE ON decisions

@@ -26,8 +26,9 @@ from countersign.model import (
 from countersign.model.blast import BlastRadius, NoBlastRadius
 from countersign.policy import load_policies
 from countersign.reviews.errors import NotAReviewer, ReviewConflict
+from countersign.reviews.grants import Grants
 from countersign.reviews.service import ReviewService
-from countersign.store import Database, StoredAuditLog, StoredReviews
+from countersign.store import Database, StoredAuditLog, StoredGrants, StoredReviews
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 CREW = Identity("crew", IdentityKind.SERVICE_ACCOUNT, ("agents",), on_behalf_of="alice")
@@ -45,6 +46,9 @@ class Hold:
         self.ruling = None
         self.outcome = None
         self.surveyor = None
+
+    def shape(self):
+        return None
 
     def judged(self, ruling):
         self.ruling = ruling
@@ -66,9 +70,14 @@ class Scene:
         numbers = itertools.count(1)
         self.database = Database.open(folder / "store.db", lambda: NOW)
         self.audit = StoredAuditLog(self.database)
-        self.reviews = ReviewService(StoredReviews(self.database), lambda: NOW, lambda prefix: f"{prefix}-{next(numbers):04d}")
+
+        def new_id(prefix):
+            return f"{prefix}-{next(numbers):04d}"
+
+        grants = Grants(StoredGrants(self.database), lambda: NOW, new_id)
+        self.reviews = ReviewService(StoredReviews(self.database), grants, lambda: NOW, new_id)
         self.policy = load_policies([folder / "policy.yaml"])
-        self.gate = Gate(lambda: self.policy, self.audit, self.reviews, lambda prefix: f"{prefix}-{next(numbers):04d}")
+        self.gate = Gate(lambda: self.policy, self.audit, self.reviews, grants, new_id)
         self.session = Session("se-1", CREW, Target("shop", "postgres"), "local", NOW)
 
     async def hold(self, command=WRITE):

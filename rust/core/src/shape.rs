@@ -4,19 +4,29 @@
 //! (prefixed, escaped and dollar-quoted strings, names with escapes, comments, long or odd numbers, positions behind BY) keeps the text as
 //! it is.
 
+use std::ops::Range;
+
 const LONGEST: usize = 8 << 10;
 /// Integers of this many digits are always ICONST to the grammar, never FCONST.
 const DIGITS: usize = 9;
 
 /// A key that is equal for texts of one shape. Assumes UTF-8 and `standard_conforming_strings = on`.
 pub fn shape(sql: &[u8]) -> Vec<u8> {
-    match normalized(sql) {
+    match normalized(sql, |_| ()) {
         Some(key) => key,
         None => [b"=", sql].concat(),
     }
 }
 
-fn normalized(sql: &[u8]) -> Option<Vec<u8>> {
+/// Where the constants are that a shape leaves out, strings with their quotes; `None` where it leaves nothing out because the text could be
+/// read in another way.
+pub fn constants(sql: &[u8]) -> Option<Vec<Range<usize>>> {
+    let mut found = Vec::new();
+    normalized(sql, |range| found.push(range))?;
+    Some(found)
+}
+
+fn normalized(sql: &[u8], mut left_out: impl FnMut(Range<usize>)) -> Option<Vec<u8>> {
     if sql.len() > LONGEST || !is_query(sql) {
         return None;
     }
@@ -34,6 +44,7 @@ fn normalized(sql: &[u8]) -> Option<Vec<u8>> {
                 }
                 let length = string(rest)?;
                 key.extend_from_slice(b"'\x01'");
+                left_out(at..at + length);
                 at += length;
                 continue;
             }
@@ -52,6 +63,7 @@ fn normalized(sql: &[u8]) -> Option<Vec<u8>> {
                 let plain = number.len() <= DIGITS && number.iter().all(u8::is_ascii_digit);
                 if plain && !positions && !is_word(before) && before != b'.' {
                     key.push(1);
+                    left_out(at..at + length);
                     at += length;
                     continue;
                 }
@@ -146,6 +158,16 @@ mod tests {
         ] {
             assert_ne!(shape(one.as_bytes()), shape(two.as_bytes()), "{one}");
         }
+    }
+
+    #[test]
+    fn constants_are_where_they_stand() {
+        let sql = b"UPDATE t SET a = 'it''s', b2 = 7 WHERE c = '' ORDER BY 1";
+        let found = constants(sql).unwrap_or_default();
+        let texts: Vec<&[u8]> = found.into_iter().map(|range| &sql[range]).collect();
+        assert_eq!(texts, [&b"'it''s'"[..], b"7", b"''"]);
+        assert_eq!(constants(b"SELECT E'a'"), None);
+        assert_eq!(constants(b"DROP TABLE t"), None);
     }
 
     #[test]

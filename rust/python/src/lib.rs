@@ -416,6 +416,12 @@ fn decode_copy_response(raw: &[u8]) -> PyResult<(u8, Vec<i16>)> {
 }
 
 #[pyfunction]
+fn shape_constants(sql: &[u8]) -> Option<Vec<(usize, usize)>> {
+    let found = countersign_core::shape::constants(sql)?;
+    Some(found.into_iter().map(|range| (range.start, range.end)).collect())
+}
+
+#[pyfunction]
 fn shape_key<'py>(py: Python<'py>, sql: &[u8], simple: bool) -> Bytes<'py> {
     PyBytes::new(
         py,
@@ -514,7 +520,8 @@ mod _core {
         BackendDecoder, FrontendDecoder, Masker, ProtocolError, RowPlan, StartupDecoder, StreamDigest,
         count_messages, decode_bind, decode_copy_response, decode_describe, decode_execute, decode_fields,
         decode_function_call, decode_function_result, decode_parse, decode_query, decode_row_description,
-        decode_rows, detector_problem, kind_of_type, path_problem, shape_key, steady_request,
+        decode_rows, detector_problem, kind_of_type, path_problem, shape_constants, shape_key,
+        steady_request,
     };
     use super::{DETECTORS, PyResult};
     use pyo3::prelude::*;

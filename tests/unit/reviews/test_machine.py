@@ -32,8 +32,9 @@ from countersign.model import (
 )
 from countersign.reviews import machine
 from countersign.reviews.errors import NotAReviewer, ReviewConflict, ReviewError
+from countersign.reviews.grants import Grants
 from countersign.reviews.service import ReviewService
-from countersign.store import Database, StoredAuditLog, StoredReviews
+from countersign.store import Database, StoredAuditLog, StoredGrants, StoredReviews
 
 START = datetime(2026, 11, 25, 12, tzinfo=UTC)
 CREW = Identity("crew", IdentityKind.SERVICE_ACCOUNT, ("agents",), on_behalf_of="alice")
@@ -68,9 +69,11 @@ class Scene:
     def _open(self):
         self.database = Database.open(self.folder / "store.db", lambda: self.now)
         self.audit = StoredAuditLog(self.database)
-        self.reviews = ReviewService(
-            StoredReviews(self.database), lambda: self.now, lambda prefix: f"{prefix}-{next(self._numbers):04d}"
-        )
+        self.grants = Grants(StoredGrants(self.database), lambda: self.now, self.new_id)
+        self.reviews = ReviewService(StoredReviews(self.database), self.grants, lambda: self.now, self.new_id)
+
+    def new_id(self, prefix):
+        return f"{prefix}-{next(self._numbers):04d}"
 
     def restart(self):
         self.database.close()

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from countersign import _core
@@ -11,6 +11,7 @@ from countersign._core import FrontendDecoder
 from countersign.gate import CopiedIn, Gate, Outcome, Ruling
 from countersign.model import Command, Permit, Review, Session
 from countersign.model.blast import Surveyor
+from countersign.model.grant import Shape
 from countersign.protocols.postgres import messages
 from countersign.protocols.postgres.access import AccessMode
 from countersign.protocols.postgres.codec import Asked, CopyData, Cursors, Entry, Names, Portal, Prepared, Replies, Running
@@ -36,6 +37,7 @@ from countersign.protocols.postgres.session.recorded import (
 )
 from countersign.protocols.postgres.session.surveying import Circumstances, Vantage
 from countersign.protocols.postgres.session.target import TargetConnection
+from countersign.protocols.postgres.shapes import shape_of
 from countersign.protocols.postgres.speech import Speech, Topic, fresh_tables, speech_about
 from countersign.protocols.wire import Wire
 from countersign.recording import Recorder
@@ -61,6 +63,8 @@ class Surroundings:
     console_url: Callable[[str], str]
     rows_recorded: int
     """How many rows of each command its recording shows."""
+    settings: Mapping[str, str]
+    """What the client asked to have set when it connected."""
     read_only: bool = False
     """Reads run under READ ONLY."""
     survey: Callable[[Command, Vantage], Surveyor] | None = None
@@ -83,8 +87,15 @@ class SessionHold:
     """The client's side of one hold: notices go out at once, and the client's or the target's leaving ends it (implements ``gate.Hold``).
     ``on_held`` is awaited once the client has been told. All of it is recorded."""
 
-    def __init__(self, conversation: "Conversation", on_held: Callable[[], Awaitable[None]], surveyor: Surveyor | None) -> None:
+    def __init__(
+        self,
+        conversation: "Conversation",
+        command: Command,
+        on_held: Callable[[], Awaitable[None]],
+        surveyor: Surveyor | None,
+    ) -> None:
         self._conversation = conversation
+        self._command = command
         self._on_held = on_held
         self.surveyor = surveyor
         self.cancelled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -95,6 +106,12 @@ class SessionHold:
         """The command must not run any more."""
         if not self.cancelled.done():
             self.cancelled.set_result(why)
+
+    def shape(self) -> Shape | None:
+        """See ``gate.Hold``; none where names may mean other things than they do in other sessions."""
+        if self._conversation.circumstances().obstacle:
+            return None
+        return shape_of(self._command, self._conversation.surroundings.settings)
 
     def judged(self, ruling: Ruling) -> None:
         """Record the verdict."""

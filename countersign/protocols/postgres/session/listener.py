@@ -283,6 +283,7 @@ class PostgresListener:
             services.long_messages,
             services.review_url,
             services.rows_recorded,
+            {name: value for name, value in settings.items() if name != "application_name"},
             self._settings.read_only,
             survey,
         )

@@ -520,7 +520,7 @@ class Requests:
         if not command.is_plain_read:
             await talk.settle()
         self._judged_by = gate.policy
-        talk.hold = hold = SessionHold(talk, self._transactions.give_back, self._surveyor(command))
+        talk.hold = hold = SessionHold(talk, command, self._transactions.give_back, self._surveyor(command))
         try:
             answer = await gate.admit(talk.session, command, hold)
         finally:
