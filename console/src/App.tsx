@@ -1,5 +1,6 @@
 import { useEffect, useState } from "react";
 import { getHealth, type Identity, me, signIn, signOut } from "./api";
+import { Grants } from "./Grants";
 import { Inbox } from "./Inbox";
 import { Player } from "./Player";
 import { ReviewPage } from "./ReviewPage";
@@ -83,6 +84,7 @@ function Console({ identity }: { identity: Identity }) {
           Countersign
         </a>
         <a href="#/">Reviews</a>
+        <a href="#/grants">Grants</a>
         <a href="#/sessions">Sessions</a>
         <span data-testid="connection" className={connected ? "live" : "lost"}>
           {connected ? "live" : "connection lost, trying again"}
@@ -99,6 +101,8 @@ function Console({ identity }: { identity: Identity }) {
         <ReviewPage key={id} id={id} known={reviews.find((review) => review.id === id)} />
       ) : session ? (
         <Player key={session} id={session} />
+      ) : hash === "#/grants" ? (
+        <Grants />
       ) : hash === "#/sessions" ? (
         <Sessions />
       ) : (

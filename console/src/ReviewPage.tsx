@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from "react";
 import { BlastRadius } from "./BlastRadius";
-import { type DecisionKind, type Review, type Step, decide, getReview } from "./api";
+import { type DecisionKind, type GrantWish, type Review, type Step, decide, getReview } from "./api";
+import { GrantFields } from "./Grants";
 import { Chips, Countdown, Shown } from "./parts";
 
 /** One review in full. What is decided on is the digest that stands on this page. */
@@ -90,9 +91,10 @@ function Decide({ review, read, onDecided }: { review: Review; read: boolean; on
   const [problem, setProblem] = useState("");
   const [busy, setBusy] = useState(false);
   const may = (review.may ?? []).map((kind) => kind.replace("_", "-") as DecisionKind);
+  const [wish, setWish] = useState<GrantWish | null>(null);
   const send = (kind: DecisionKind) => {
     setBusy(true);
-    decide(review, kind, reason)
+    decide(review, kind, reason, kind === "approve" ? wish : null)
       .then(() => getReview(review.id))
       .then(
         (after) => {
@@ -123,6 +125,9 @@ function Decide({ review, read, onDecided }: { review: Review; read: boolean; on
         <p>
           Run exactly this command, once: <strong>{review.command.statements.map((one) => one.summary).join("; ")}</strong>?
         </p>
+      )}
+      {asking === "approve" && review.shape && review.steps.length === 1 && review.steps[0]?.approvals === 1 && (
+        <GrantFields shape={review.shape} onChange={setWish} />
       )}
       {question && (
         <>

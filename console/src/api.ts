@@ -29,6 +29,41 @@ export interface Step {
   escalate_to: string[];
 }
 
+/** What commands have in common that differ in their literals, each a kind and a value. */
+export interface Shape {
+  text: string;
+  text_shown: Segment[];
+  literals: [string, string][];
+}
+
+export interface GrantWish {
+  seconds: number;
+  uses: number;
+  literals: Record<number, string>;
+}
+
+export interface GrantRange {
+  any?: boolean;
+  from?: number;
+  to?: number;
+  values?: [string, string][];
+}
+
+export interface Grant {
+  id: string;
+  review_id: string;
+  identity: string;
+  target: string;
+  database: string;
+  granted_by: string;
+  reason: string;
+  uses: number;
+  used: number;
+  expires_at: string;
+  shape_shown: Segment[];
+  ranges: GrantRange[];
+}
+
 export type DecisionKind = "approve" | "deny" | "take-back" | "force";
 
 export interface Review {
@@ -47,6 +82,8 @@ export interface Review {
   steps: Step[];
   /** What the reader could decide now; only where one review was asked for. */
   may?: string[];
+  /** Null where its command is none that could be granted. */
+  shape: Shape | null;
   decisions: Decision[];
   command: {
     text: string;
@@ -134,5 +171,8 @@ export const dryRun = (review: Review) =>
 export const getReview = (id: string) => call<Review>("GET", `reviews/${encodeURIComponent(id)}`);
 
 /** Decide on the digest that was on the screen; the gateway refuses any other. */
-export const decide = (review: Review, kind: DecisionKind, reason: string) =>
-  call<Review>("POST", `reviews/${encodeURIComponent(review.id)}/${kind}`, { digest: review.digest, reason });
+export const decide = (review: Review, kind: DecisionKind, reason: string, grant: GrantWish | null = null) =>
+  call<Review>("POST", `reviews/${encodeURIComponent(review.id)}/${kind}`, { digest: review.digest, reason, ...(grant && { grant }) });
+
+export const listGrants = () => call<{ grants: Grant[] }>("GET", "grants");
+export const revokeGrant = (id: string) => call<{ grant: Grant }>("DELETE", `grants/${encodeURIComponent(id)}`);

@@ -30,7 +30,7 @@ def review_json(review: Review, recent: list[dict[str, Any]] | None = None) -> d
     text = str(command.get("text", ""))
     parameters = [str(parameter["shown"]) for parameter in command.get("parameters", [])]  # type: ignore[attr-defined]
     shape: Any = command.pop("shape", None)
-    command["text_shown"] = [{"text": part.text, "mark": part.mark} if part.mark else {"text": part.text} for part in shown(text)]
+    command["text_shown"] = segments_json(text)
     return {
         "id": review.id,
         "state": review.state.value,
@@ -53,11 +53,16 @@ def review_json(review: Review, recent: list[dict[str, Any]] | None = None) -> d
             for decision in review.decisions
         ],
         "command": command,
-        "shape": shape and {"text": shape["text"], "literals": shape["literals"]},
+        "shape": shape and {name: shape[name] for name in ("text", "literals")} | {"text_shown": segments_json(shape["text"])},
         "spoofing": spoofing("\n".join([text, *parameters])),
         **{name: review.command.get(name, "") for name in CLIENT},
         "recent": recent or [],
     }
+
+
+def segments_json(text: str) -> list[dict[str, str]]:
+    """A text in segments that are safe to show (I10)."""
+    return [{"text": part.text, "mark": part.mark} if part.mark else {"text": part.text} for part in shown(text)]
 
 
 def steps_json(review: Review) -> list[dict[str, Any]]:
@@ -109,6 +114,7 @@ def grant_json(grant: Grant, now: datetime) -> dict[str, Any]:
     return {
         **{name: getattr(grant, name) for name in names},
         "shape": grant.shape.text,
+        "shape_shown": segments_json(grant.shape.text),
         "ranges": ranges_json(grant),
         "created_at": to_text(grant.created_at),
         "expires_at": to_text(grant.expires_at),

@@ -154,3 +154,27 @@ def test_i8_the_console_says_that_nothing_is_let_through_and_why(page: Page, gat
         store.with_name("moved.db").rename(store)
     eventually(lambda: gateway.cli("keys", "create", "other", ok=False).returncode == 0, "the store is written again")
     expect(page.get_by_test_id("trouble")).to_have_count(0, timeout=30_000)
+
+
+def test_an_approval_grants_its_shape_and_the_grant_is_revoked(page: Page, gateway, in_background):
+    sql = "UPDATE orders SET status = 'granted' WHERE id = {}"
+    with gateway.connect() as connection:
+        held = in_background(connection, sql.format(90))
+        review = gateway.pending()
+        page.get_by_test_id(f"review-row-{review['id']}").click()
+        expect(page.get_by_test_id("steps")).to_contain_text("0 of 1, by any administrator or reviewer")
+        page.get_by_test_id("approve").click()
+        page.get_by_test_id("grant").check()
+        page.get_by_test_id("grant-literal-2").fill("90..99")
+        page.get_by_test_id("approve-confirm").click()
+        assert held.join().rows == 1
+        expect(page.get_by_test_id("review-state")).to_have_text("executed")
+        assert connection.execute(sql.format(99)).rowcount == 1
+        page.get_by_role("link", name="Grants").click()
+        expect(page.get_by_text("used 1 of 10")).to_be_visible()
+        expect(page.get_by_text("a whole number from 90 to 99")).to_be_visible()
+        page.get_by_role("button", name="Revoke").click()
+        expect(page.get_by_text("used 1 of 10")).not_to_be_visible()
+        held = in_background(connection, sql.format(99))
+        gateway.cli("reviews", "deny", gateway.pending()["id"], "--reason", "revoked")
+        assert held.join().error is not None
