@@ -129,14 +129,28 @@ def _pgbouncer() -> str:
 
 
 @contextlib.contextmanager
-def _run_pgbouncer(program: str, server: DemoDatabase) -> Iterator[Route]:
+def open_behind_pool(scale: int, policy: str) -> Iterator[Route]:
+    """A gateway whose target is a pgbouncer that lends a few of PostgreSQL's sessions for a transaction each, so that the gateway can have
+    more sessions than PostgreSQL could. Raises ``PeerMissing``."""
+    program = _pgbouncer()
+    _raise_file_limit()
+    with DemoDatabase() as server, contextlib.ExitStack() as stack:
+        _fill(server, Route("direct", server.port, server.user, server.password, server.database), scale)
+        pool = stack.enter_context(_run_pgbouncer(program, server, mode="transaction", clients=20_000, servers=50))
+        yield stack.enter_context(_run_gateway(server, port=pool.port, policy=policy))
+
+
+@contextlib.contextmanager
+def _run_pgbouncer(
+    program: str, server: DemoDatabase, mode: str = "session", clients: int = 2000, servers: int = 200
+) -> Iterator[Route]:
     with tempfile.TemporaryDirectory(prefix="countersign-pgbouncer-") as name:
         folder, port = Path(name), _free_port()
         (folder / "users").write_text(f'"{server.user}" "{_scram_secret(server)}"\n')
         (folder / "pgbouncer.ini").write_text(
             f"[databases]\n{server.database} = host=127.0.0.1 port={server.port} dbname={server.database}\n"
             f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = scram-sha-256\n"
-            f"auth_file = {folder}/users\npool_mode = session\ndefault_pool_size = 200\nmax_client_conn = 2000\n"
+            f"auth_file = {folder}/users\npool_mode = {mode}\ndefault_pool_size = {servers}\nmax_client_conn = {clients}\n"
             "ignore_startup_parameters = extra_float_digits\nlog_connections = 0\nlog_disconnections = 0\nlog_stats = 0\n"
         )
         as_nobody = _as_nobody(folder)
@@ -189,15 +203,23 @@ def open_gateways(scale: int, ways: dict[str, tuple[list[str | Path], str]]) -> 
 
 
 @contextlib.contextmanager
-def _run_gateway(server: DemoDatabase, route: str = "gateway", words: Sequence[str | Path] = (), more: str = "") -> Iterator[Route]:
+def _run_gateway(
+    server: DemoDatabase,
+    route: str = "gateway",
+    words: Sequence[str | Path] = (),
+    more: str = "",
+    port: int = 0,
+    policy: str = POLICY,
+) -> Iterator[Route]:
+    """``port``: of the target, where it is not the server itself."""
     program = Path(sys.executable).with_name("countersign")
     with tempfile.TemporaryDirectory(prefix="countersign-benchmark-") as name:
         folder = Path(name)
         config = folder / "countersign.yaml"
-        (folder / "policy.yaml").write_text(POLICY)
+        (folder / "policy.yaml").write_text(policy)
         config.write_text(
-            "console: {listen: 127.0.0.1:0}\ntargets:\n  - name: shop\n    type: postgres\n    listen: 127.0.0.1:0\n    upstream:\n"
-            f"      {{host: 127.0.0.1, port: {server.port}, user: {server.user}, password: env:SHOP_PASSWORD}}\n"
+            "console: {listen: 127.0.0.1:0}\nreviews: {at_once: 0, opened_in_10m: 0}\ntargets:\n  - name: shop\n    type: postgres\n    listen: 127.0.0.1:0\n    upstream:\n"
+            f"      {{host: 127.0.0.1, port: {port or server.port}, user: {server.user}, password: env:SHOP_PASSWORD}}\n"
             f"policies: [policy.yaml]\n{more}"
         )
         environment = os.environ | {"SHOP_PASSWORD": server.password}
@@ -205,10 +227,10 @@ def _run_gateway(server: DemoDatabase, route: str = "gateway", words: Sequence[s
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(command, stderr=log, env=environment)
         try:
-            port = _ready_port(process, folder / "log")
+            listens = _ready_port(process, folder / "log")
             create: list[str | Path] = [program, "keys", "create", "crew", "--groups", "agents", "--config", config]
             key = subprocess.run(create, capture_output=True, text=True, env=environment, check=True).stdout.strip()
-            yield Route(route, port, "crew", key, server.database, process.pid, folder / "countersign.db")
+            yield Route(route, listens, "crew", key, server.database, process.pid, folder / "countersign.db")
         finally:
             _stop(process)
 

@@ -23,6 +23,7 @@ from countersign.audit.feeds import CheckpointFeed, RecordFeed, export_name
 from countersign.audit.search import Query
 from countersign.audit.sinks import sink_for
 from countersign.config import Config
+from countersign.garbage import collect_at_set_times
 from countersign.gate import Gate
 from countersign.identity import Failures, Keys, administrator
 from countersign.model import AuditEvent, Trouble
@@ -80,7 +81,7 @@ class Parts:
         self.index = LogIndex(config.store_path)
         self.audit = StoredAuditLog(database, self.index)
         self.grants = Grants(StoredGrants(database), now, new_id)
-        self.reviews = ReviewService(StoredReviews(database), self.grants, now, new_id)
+        self.reviews = ReviewService(StoredReviews(database), self.grants, now, new_id, config.reviews)
         self.keys = Keys(StoredKeys(database), now, new_id)
         self.sessions = StoredSessions(database, now)
         self.sign_in = ConsoleSignIn(now)
@@ -301,7 +302,12 @@ class Gateway:
         self._stack.push_async_callback(self.parts.audit.append, AuditEvent("gateway.stopped", {}))
         self._stack.push_async_callback(self._policies.settle)
         self._stack.push_async_callback(self.parts.failures.flush, everything=True)
-        for work in (self._expire(), self._checkpoint_each_minute(checkpoints), *self.parts.retention()):
+        for work in (
+            self._expire(),
+            self._checkpoint_each_minute(checkpoints),
+            collect_at_set_times(),
+            *self.parts.retention(),
+        ):
             self._stack.push_async_callback(_end, asyncio.create_task(work))
         await self._listen(database)
         self._stack.push_async_callback(_end, asyncio.create_task(self._policies.run()))

@@ -11,6 +11,7 @@ from countersign.masking.rules import LABEL, ColumnLabels, Labelled, column_prob
 from countersign.model import Target
 from countersign.policy import Policy, PolicyError, load_policies
 from countersign.recording_settings import RecordingSettings, take_recordings
+from countersign.review_settings import ReviewLimits, take_reviews
 from countersign.settings import Secret, is_loopback, take_file, take_one_of, take_secret, warn_if_readable
 from countersign.yaml_lines import Mapping, Problem, Section, parse
 
@@ -114,6 +115,7 @@ class Config:
     store_path: Path
     audit: AuditSettings
     recordings: RecordingSettings
+    reviews: ReviewLimits
     console: Listen
     admin_socket: Path
     targets: tuple[PostgresTarget, ...]
@@ -152,6 +154,7 @@ def load_config(path: Path, *, with_policies: bool = True) -> Config:
         store_path=store_path,
         audit=take_audit(section, path.parent, store_path, warnings),
         recordings=recordings,
+        reviews=take_reviews(section),
         console=console,
         admin_socket=path.parent / section.take("admin_socket", str, "countersign.sock"),
         targets=targets,

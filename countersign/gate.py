@@ -6,10 +6,11 @@ a ``Denial``. Whatever goes wrong inside is a denial with an id (I8). ``finished
 
 import asyncio
 import secrets
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import Never, Protocol
 
 import structlog
 
@@ -33,7 +34,8 @@ from countersign.model.permit import _MINT
 from countersign.policy import Policy
 from countersign.reviews.errors import ReviewConflict
 from countersign.reviews.grants import Grants
-from countersign.reviews.service import Held, ReviewService, command_json
+from countersign.reviews.records import command_json
+from countersign.reviews.service import Ask, Held, ReviewService
 
 log = structlog.get_logger(__name__)
 
@@ -67,13 +69,17 @@ class Hold(Protocol):
     def shape(self) -> Shape | None:
         """What the command has in common with others, for grants; None where it is nothing that could be granted."""
 
+    def place(self) -> str | None:
+        """What decides what the command does beside its bytes, equal for sessions in which it would do the same; None where that is this
+        session's alone."""
+
     def judged(self, ruling: Ruling) -> None:
         """The verdict is in the audit log; called once, unless something failed, before anything else."""
 
     async def held(self, review: Review) -> None:
         """Tell the client that its command waits for a review."""
 
-    async def still_held(self, review: Review) -> None:
+    def still_held(self, review: Review) -> None:
         """Tell it again."""
 
     def decided(self, review: Review) -> None:
@@ -125,6 +131,36 @@ class Standing:
     command: Command
     verdict: Verdict
     record: tuple[bytes, ...]
+
+
+class Reminders:
+    """Tells a waiting client again and again, by timers instead of a task that wakes, for thousands may be held. The first comes somewhat
+    earlier, by the review's id, so that those held in one moment are not all told in one moment."""
+
+    def __init__(self, review: Review, hold: Hold, every_s: float) -> None:
+        self._review = review
+        self._hold = hold
+        self._every_s = every_s
+        self._loop = asyncio.get_running_loop()
+        self.failed: asyncio.Future[Never] = self._loop.create_future()
+        """Ends with the reason where the client cannot be told."""
+        spread = zlib.crc32(review.id.encode()) / (1 << 32)
+        self._timer = self._loop.call_later(every_s * (1 + spread) / 2, self._remind)
+
+    def _remind(self) -> None:
+        self._timer = self._loop.call_later(self._every_s, self._remind)
+        try:
+            self._hold.still_held(self._review)
+        except Exception as error:
+            self._timer.cancel()
+            if not self.failed.done():
+                self.failed.set_exception(error)
+
+    def __enter__(self) -> "Reminders":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
 
 
 class Gate:
@@ -249,18 +285,29 @@ class Gate:
                 if shape is not None and await self._granted(session, command, verdict, command_id, digest, shape):
                     hold.judged(ruling)
                     return _permit(command_id, session, digest)
-                held = await self._reviews.open(
+                if refusal := self._reviews.refusal(session.identity.name):
+                    return await self._refused(
+                        session, command, replace(verdict, action=Action.DENY, message=refusal), ruling, hold
+                    )
+                place = hold.place()
+                ask = Ask(
                     session,
                     command,
                     verdict,
+                    command_id,
                     digest,
                     event,
-                    command_id=command_id,
-                    surveyor=hold.surveyor,
-                    let_by=partial(self._let_by, session, command, verdict),
-                    shape=shape,
+                    hold.surveyor,
+                    partial(self._let_by, session, command, verdict),
+                    shape,
+                    "" if place is None else digest_of(replace(session, id=place), command),
                 )
-                return await self._await_review(session, held, hold, ruling)
+                return await self._await_review(session, await self._reviews.open(ask), hold, ruling)
+
+    async def _refused(self, session: Session, command: Command, verdict: Verdict, ruling: Ruling, hold: Hold) -> Denial:
+        await self._audit.append(_command_event(session, command, verdict, ruling.command_id, ruling.digest))
+        hold.judged(replace(ruling, verdict=verdict))
+        return _denied_by_rule(ruling.command_id, verdict)
 
     async def _granted(
         self, session: Session, command: Command, verdict: Verdict, command_id: str, digest: str, shape: Shape
@@ -291,39 +338,37 @@ class Gate:
             review = await self._decision(held, hold)
             if review is None:
                 why = hold.cancelled.result()
-                ended = await self._abandon(held.review.id, why)
+                ended = await self._abandon(held, why)
                 hold.decided(ended or (held.decided.result() if held.decided.done() else held.review))
                 return Denial(command_id, f"the command was taken back: {why}", review_id=held.review.id, cancelled=True)
             hold.decided(review)
             if review.state is not ReviewState.APPROVED:
                 return _denied_by_review(command_id, review)
-            released = await self._reviews.release(review.id)
+            await self._reviews.release(held)
         except BaseException:
-            ended = await self._abandon(held.review.id, "the client left while it was held")
+            ended = await self._abandon(held, "the client left while it was held")
             if ended is not None:
                 hold.decided(ended)
             raise
-        return _permit(command_id, session, released.digest, review_id=released.id)
+        return _permit(command_id, session, ruling.digest, review_id=review.id)
 
     async def _decision(self, held: Held, hold: Hold) -> Review | None:
         """The review as decided, or None where the client or the target left first."""
-        while True:
-            waits: set[asyncio.Future[object]] = {held.decided, hold.cancelled}  # type: ignore[arg-type]  # only waited for
-            done, _ = await asyncio.wait(waits, timeout=self._reminder_s, return_when=asyncio.FIRST_COMPLETED)
-            if hold.cancelled in done:
-                return None
-            if held.decided in done:
-                return held.decided.result()
-            await hold.still_held(held.review)
+        with Reminders(held.review, hold, self._reminder_s) as reminders:
+            waits: set[asyncio.Future[object]] = {held.decided, hold.cancelled, reminders.failed}  # type: ignore[arg-type]  # only waited for
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        if hold.cancelled.done():
+            return None
+        return held.decided.result() if held.decided.done() else reminders.failed.result()
 
-    async def _abandon(self, review_id: str, why: str) -> Review | None:
-        """The review as it ended; None where that is not known."""
+    async def _abandon(self, held: Held, why: str) -> Review | None:
+        """The review as it ended for this command; None where that is not known."""
         try:
-            return await asyncio.shield(self._reviews.cancel(review_id, why))
+            return await asyncio.shield(self._reviews.leave(held, why))
         except ReviewConflict:
             return None  # it had ended already
         except Exception as error:  # the reaper expires it; it can never be released by this session any more
-            log.error("review_not_cancelled", review_id=review_id, error=str(error))
+            log.error("review_not_cancelled", review_id=held.review.id, error=str(error))
             return None
 
     async def finished(self, session: Session, permit: Permit, outcome: Outcome) -> Review | None:

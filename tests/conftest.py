@@ -103,7 +103,7 @@ class Gateway:
         self.environment = os.environ | {"SHOP_PASSWORD": password}
         (folder / "policy.yaml").write_text(policy)
         self.config.write_text(
-            "console: {listen: 127.0.0.1:0}\ntargets:\n  - name: shop\n    type: postgres\n    listen: 127.0.0.1:0\n"
+            "console: {listen: 127.0.0.1:0}\nreviews: {at_once: 0, opened_in_10m: 0, denials_in_10m: 0}\ntargets:\n  - name: shop\n    type: postgres\n    listen: 127.0.0.1:0\n"
             f"    {target}\n    upstream:\n"
             f"      {{host: {upstream_host}, port: {upstream_port}, user: app, password: env:SHOP_PASSWORD{upstream_more}}}\n"
             "policies: [policy.yaml]\n"

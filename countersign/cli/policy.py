@@ -17,7 +17,7 @@ from countersign.policy.explain import Explained
 from countersign.policy.explain import explain as explained
 from countersign.policy.schema import policy_schema
 from countersign.reviews.preview import terminal_safe
-from countersign.reviews.service import command_json
+from countersign.reviews.records import command_json
 
 if TYPE_CHECKING:
     from countersign.config import Upstream

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -21,12 +22,23 @@ from countersign.model import (
     Verdict,
 )
 from countersign.model.blast import BlastRadius, NoBlastRadius, Surveyor
-from countersign.model.clock import Clock, to_text
+from countersign.model.clock import Clock
 from countersign.model.grant import Grant, Shape
+from countersign.review_settings import ReviewLimits
 from countersign.reviews import machine
 from countersign.reviews.contract import ReviewStore
 from countersign.reviews.errors import NotAReviewer, ReviewConflict, ReviewError
+from countersign.reviews.fatigue import Fatigue
 from countersign.reviews.grants import Grants, Wish, shape_json
+from countersign.reviews.records import (
+    client_json,
+    command_json,
+    decision_event,
+    dry_run_event,
+    events_between,
+    joined_event,
+    moved,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -38,24 +50,51 @@ OWNER_LATE = timedelta(seconds=10)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Ask:
+    """A command that needs a review, and what the session that waits for it knows. ``verdict.terms`` are set.
+
+    ``record`` makes the command's own record, which names the review; ``let_by`` is asked when the time is over. ``content`` is equal for
+    commands that would do the same for the same identity on the same target; empty where only this session can tell.
+    """
+
+    session: Session
+    command: Command
+    verdict: Verdict
+    command_id: str
+    digest: str
+    record: Callable[[str], AuditEvent]
+    surveyor: Surveyor | None = None
+    let_by: LetBy = lambda: ""
+    shape: Shape | None = None
+    content: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Held:
-    """A review as it was opened, and a future that ends with the review as soon as it is no longer pending."""
+    """A review as it was when the command began to wait, and a future that ends with the review as soon as it is no longer pending."""
 
     review: Review
+    ask: Ask
     decided: asyncio.Future[Review]
 
 
 class ReviewService:
     """The only writer of reviews. Every move is committed, with its audit record, before anybody hears of it."""
 
-    def __init__(self, store: ReviewStore, grants: Grants, clock: Clock, new_id: Callable[[str], str]) -> None:
+    def __init__(
+        self, store: ReviewStore, grants: Grants, clock: Clock, new_id: Callable[[str], str], limits: ReviewLimits | None = None
+    ) -> None:
         self._store = store
         self._grants = grants
         self._clock = clock
         self._new_id = new_id
-        self._waiters: dict[str, asyncio.Future[Review]] = {}
-        self._surveyors: dict[str, Surveyor] = {}
-        self._safe_subsets: dict[str, LetBy] = {}
+        self._fatigue = Fatigue(limits or ReviewLimits())
+        self._waiting: dict[str, list[Held]] = {}
+        """Who waits for each review here: who opened it, and who has asked for the same since, the newest last."""
+        self._contents: dict[str, str] = {}
+        """The pending review of each content."""
+        self._counts: Counter[str] = Counter()
+        """How many commands of each identity are held here."""
         self._dry_runs: set[str] = set()
         """The reviews whose commands are being run: none waits for another, for by then the review may be decided."""
         self._listeners: set[Listener] = set()
@@ -75,54 +114,93 @@ class ReviewService:
         return lambda: self._listeners.discard(listener)
 
     # -- the gate's side
-    async def open(
-        self,
-        session: Session,
-        command: Command,
-        verdict: Verdict,
-        digest: str,
-        event: Callable[[str], AuditEvent],
-        *,
-        command_id: str,
-        surveyor: Surveyor | None = None,
-        let_by: LetBy = lambda: "",
-        shape: Shape | None = None,
-    ) -> Held:
-        """Put a held command before the reviewers. ``verdict.terms`` must be set; ``event`` makes the command's own record, which names
-        the review. ``let_by`` is asked when the time is over."""
-        assert verdict.terms is not None
-        now = self._clock()
+    def refusal(self, identity: str) -> str:
+        """Why nothing more of this identity is put before reviewers now; empty where it is."""
+        return self._fatigue.refusal(identity, self._counts[identity], self._clock())
+
+    async def open(self, ask: Ask) -> Held:
+        """Put a held command before the reviewers, or have it wait with one that asks for the same."""
+        if joined := await self._join(ask):
+            return joined
+        session, terms, now = ask.session, ask.verdict.terms, self._clock()
+        assert terms is not None
         review = Review(
             id=self._new_id("rv"),
             state=ReviewState.PENDING,
-            command_id=command_id,
+            command_id=ask.command_id,
             session_id=session.id,
             target=session.target.name,
             identity=session.identity.name,
             on_behalf_of=session.identity.on_behalf_of,
-            digest=digest,
-            rule=verdict.rule,
-            command=command_json(command) | client_json(session) | ({"shape": shape_json(shape)} if shape else {}),
-            terms=verdict.terms,
+            digest=ask.digest,
+            rule=ask.verdict.rule,
+            command=command_json(ask.command) | client_json(session) | ({"shape": shape_json(ask.shape)} if ask.shape else {}),
+            terms=terms,
             created_at=now,
-            expires_at=machine.ends_at(verdict.terms, now),
+            expires_at=machine.ends_at(terms, now),
             updated_at=now,
         )
-        held = Held(review, asyncio.get_running_loop().create_future())
-        self._waiters[review.id] = held.decided
-        self._safe_subsets[review.id] = let_by
-        if surveyor is not None:
-            self._surveyors[review.id] = surveyor
+        held = self._wait(review, ask)
         try:
-            await self._store.insert(review, [event(review.id), moved(review, "review.opened")])
+            await self._store.insert(review, [ask.record(review.id), moved(review, "review.opened")])
         except BaseException:
             self._forget(review.id)
             raise
+        self._fatigue.opened(review.identity, now)
+        if ask.content:
+            self._contents[ask.content] = review.id
         self._announce(review)
         return held
 
-    async def release(self, review_id: str) -> Review:
-        """Mark an approved review as used, once. Raises ``ReviewConflict`` where it is not approved or was used (I2)."""
+    async def _join(self, ask: Ask) -> Held | None:
+        """Wait with who has asked for the same, on the same terms; None where there is none."""
+        waiting = self._waiting.get(self._contents.get(ask.content, "")) if ask.content else None
+        if not waiting:
+            return None
+        first = waiting[0]
+        if (first.review.rule, first.review.terms) != (ask.verdict.rule, ask.verdict.terms):
+            return None
+        if first.review.on_behalf_of != ask.session.identity.on_behalf_of:
+            return None
+
+        def change(review: Review) -> tuple[Review, list[AuditEvent]]:
+            if review.state is not ReviewState.PENDING:
+                raise ReviewConflict("it is decided")
+            return review, [
+                ask.record(review.id),
+                joined_event("review.joined", review, ask.command_id, ask.session.id, ask.digest),
+            ]
+
+        try:
+            review = await self._store.change(first.review.id, change)
+        except ReviewConflict:
+            return None
+        if review.id in self._waiting:
+            return self._wait(review, ask)
+        late = Held(review, ask, asyncio.get_running_loop().create_future())  # it was decided between the commit and here
+        late.decided.set_result(_outrun(review))
+        return late
+
+    def _wait(self, review: Review, ask: Ask) -> Held:
+        held = Held(review, ask, asyncio.get_running_loop().create_future())
+        self._waiting.setdefault(review.id, []).append(held)
+        self._counts[review.identity] += 1
+        return held
+
+    async def leave(self, held: Held, why: str) -> Review | None:
+        """A command does not wait any more. Its review is cancelled unless others wait for it, and then returned; raises ``ReviewConflict``
+        where it has ended already."""
+        waiting = self._waiting.get(held.review.id, [])
+        if held not in waiting or len(waiting) == 1:
+            return await self.cancel(held.review.id, why)
+        waiting.remove(held)
+        self._counts[held.review.identity] -= 1
+        left = joined_event("review.left", held.review, held.ask.command_id, held.ask.session.id, held.ask.digest)
+        await self._store.change(held.review.id, lambda review: (review, [left]))
+        return dataclasses.replace(held.review, state=ReviewState.CANCELLED, outcome=why)
+
+    async def release(self, held: Held) -> Review:
+        """Mark an approved review as used by this command, once. Raises ``ReviewConflict`` where it is not approved or was used (I2)."""
 
         def change(review: Review) -> tuple[Review, list[AuditEvent]]:
             now = self._clock()
@@ -131,9 +209,11 @@ class ReviewService:
             if now >= review.expires_at:
                 raise ReviewConflict(f"review {review.id} has expired")
             released = dataclasses.replace(review, released_at=now, updated_at=now)
-            return released, [moved(released, "review.released")]
+            to = {"command_id": held.ask.command_id, "session_id": held.ask.session.id}
+            event = moved(released, "review.released")
+            return released, [AuditEvent(event.kind, {**event.body, **to})]
 
-        return await self._change(review_id, change)
+        return await self._change(held.review.id, change)
 
     async def cancel(self, review_id: str, why: str) -> Review:
         """End a review that nobody waits for any more. Raises ``ReviewConflict`` where it has ended already."""
@@ -168,7 +248,7 @@ class ReviewService:
             decision = Decision(reviewer.name, reviewer.authentication, kind, reason.strip(), digest, now, step)
             after = machine.decided(review, decision, now)
             forced = [moved(after, "review.forced")] if kind is DecisionKind.FORCE else []
-            return after, [decision_event(after, decision), *forced, *_events(review, after)]
+            return after, [decision_event(after, decision), *forced, *events_between(review, after)]
 
         after = await self._change(review_id, change)
         if made:
@@ -230,7 +310,8 @@ class ReviewService:
         self._refuse_decision(review, reviewer, DecisionKind.DENY, digest)
 
     def _surveyor(self, review: Review) -> Surveyor:
-        surveyor = self._surveyors.get(review.id)
+        waiting = self._waiting.get(review.id)
+        surveyor = waiting[-1].ask.surveyor if waiting else None
         if surveyor is None:
             is_held = review.state is ReviewState.PENDING
             raise NoBlastRadius("this target is not asked what commands would touch" if is_held else "nothing is held any more")
@@ -243,10 +324,10 @@ class ReviewService:
         for review in await self._store.due(now):
             let_by = ""
             if review.terms.on_timeout is OnTimeout.SAFE_SUBSET and now >= review.expires_at:
-                ask = self._safe_subsets.get(review.id)
-                if ask is None and now < review.expires_at + OWNER_LATE:
+                waiting = self._waiting.get(review.id)
+                if not waiting and now < review.expires_at + OWNER_LATE:
                     continue  # another gateway's to ask
-                let_by = ask() if ask else ""
+                let_by = waiting[-1].ask.let_by() if waiting else ""
             await self._pass_time(review.id, let_by)
 
     async def _pass_time(self, review_id: str, let_by: str) -> None:
@@ -254,7 +335,7 @@ class ReviewService:
             after = machine.passed(review, self._clock(), let_by)
             if after is review:
                 raise ReviewConflict(f"review {review.id} has moved on")  # somebody moved it between our look and our move
-            return after, _events(review, after)
+            return after, events_between(review, after)
 
         with contextlib.suppress(ReviewConflict):
             await self._change(review_id, change)
@@ -294,126 +375,47 @@ class ReviewService:
 
     def _announce(self, review: Review) -> None:
         if review.state is not ReviewState.PENDING:
-            waiter = self._forget(review.id)
-            if waiter is not None and not waiter.done():
-                waiter.set_result(review)
+            self._wake(review)
         for listener in list(self._listeners):
             listener(review)
 
-    def _forget(self, review_id: str) -> asyncio.Future[Review] | None:
-        """What is kept of a held command, of which the future of whoever waits is returned."""
-        self._surveyors.pop(review_id, None)
-        self._safe_subsets.pop(review_id, None)
-        return self._waiters.pop(review_id, None)
+    def _wake(self, review: Review) -> None:
+        """Whoever waits for a review that is not pending any more hears of it; of an approval the newest, for the others have most likely
+        given up without saying so."""
+        waiting = self._forget(review.id)
+        if not waiting:
+            return
+        *older, newest = waiting
+        match review.state:
+            case ReviewState.DENIED:
+                self._fatigue.denied(review.identity, self._clock())
+            case ReviewState.APPROVED:
+                self._fatigue.approved(review.identity)
+        for held in older:
+            if not held.decided.done():
+                held.decided.set_result(_outrun(review) if review.state is ReviewState.APPROVED else review)
+        if not newest.decided.done():
+            newest.decided.set_result(review)
+
+    def _forget(self, review_id: str) -> list[Held]:
+        """Who waited for a review."""
+        waiting = self._waiting.pop(review_id, [])
+        for held in waiting:
+            self._counts[held.review.identity] -= 1
+            if self._contents.get(held.ask.content) == review_id:
+                del self._contents[held.ask.content]
+        if waiting and not self._counts[waiting[0].review.identity]:
+            del self._counts[waiting[0].review.identity]
+        return waiting
+
+
+def _outrun(review: Review) -> Review:
+    """The review for a command that does not run because the same of another connection does."""
+    why = "the same command was asked for by another connection of yours since, and that one is run"
+    return dataclasses.replace(review, state=ReviewState.CANCELLED, outcome=why)
 
 
 _REASON_NEEDED = {
     DecisionKind.DENY: "a denial needs a reason: it is what the agent reads",
     DecisionKind.FORCE: "breaking the glass needs a reason: others will ask for it",
 }
-
-
-def command_json(command: Command) -> dict[str, object]:
-    """The stored form of a command: what a reviewer is shown, and no more. What is very long is cut with a mark."""
-    return {
-        "protocol": command.protocol,
-        "text": command.shown_text,
-        "effects": sorted(command.effects),
-        "statements": [
-            {
-                "kind": statement.kind,
-                "effects": sorted(statement.effects),
-                "summary": statement.summary,
-                "reads": list(statement.reads),
-                "writes": list(statement.writes),
-                "functions": list(statement.functions),
-                "has_where": statement.has_where,
-                "reasons": list(statement.reasons),
-            }
-            for statement in command.statements
-        ],
-        "parameters": parameters_json(command),
-        "attributes": dict(command.attributes),
-        "asks_unmasked": command.asks_unmasked,
-    } | ({"cut": True} if command.is_cut else {})
-
-
-def parameters_json(command: Command) -> list[dict[str, object]]:
-    """The parameters in that form."""
-    return [{"shown": parameter.shown, "is_null": parameter.raw is None} for parameter in command.parameters]
-
-
-def client_json(session: Session) -> dict[str, object]:
-    """Where a command came from, beside the command."""
-    return {
-        "client_address": session.client_address,
-        "application": session.application,
-        "database": session.database,
-    }
-
-
-def _events(before: Review, after: Review) -> list[AuditEvent]:
-    """What the log says of a move, beside the decision that made it."""
-    found = [moved(after, f"review.{mark.partition(':')[0]}") for mark in after.marks if mark not in before.marks]
-    if after.state is not before.state:
-        return [*found, moved(after, f"review.{after.state}")]
-    if machine.progress(after).step != machine.progress(before).step:
-        return [*found, moved(after, "review.advanced")]
-    return found
-
-
-def moved(review: Review, kind: str) -> AuditEvent:
-    """The audit event of a review's move."""
-    return AuditEvent(
-        kind,
-        {
-            "review_id": review.id,
-            "state": review.state.value,
-            "command_id": review.command_id,
-            "session_id": review.session_id,
-            "identity": review.identity,
-            "target": review.target,
-            "digest": review.digest,
-            "rule": review.rule,
-            "outcome": review.outcome,
-            "step": machine.progress(review).step,
-            "expires_at": to_text(review.expires_at),
-        },
-    )
-
-
-def dry_run_event(review: Review, reviewer: Identity, found: BlastRadius | None) -> AuditEvent:
-    """The audit event of a dry run: before it begins, and with what it found."""
-    body: dict[str, object] = {
-        "review_id": review.id,
-        "command_id": review.command_id,
-        "session_id": review.session_id,
-        "digest": review.digest,
-        "identity": review.identity,
-        "target": review.target,
-        "by": reviewer.name,
-        "authentication": reviewer.authentication,
-    }
-    if found is None:
-        return AuditEvent("review.dry_run", body)
-    return AuditEvent("review.dry_run_done", body | {"rows": [statement.rows for statement in found.statements]})
-
-
-def decision_event(review: Review, decision: Decision) -> AuditEvent:
-    """The audit event of one reviewer's decision."""
-    return AuditEvent(
-        "review.decision",
-        {
-            "review_id": review.id,
-            "command_id": review.command_id,
-            "session_id": review.session_id,
-            "reviewer": decision.reviewer,
-            "authentication": decision.authentication,
-            "decision": decision.kind.value,
-            "step": decision.step,
-            "reason": decision.reason,
-            "digest": decision.digest,
-            "target": review.target,
-            "identity": review.identity,
-        },
-    )

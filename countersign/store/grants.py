@@ -15,6 +15,7 @@ from countersign.reviews.errors import ReviewConflict, ReviewNotFound
 from countersign.reviews.grants import range_from, ranges_json, shape_from, shape_json
 from countersign.store import schema
 from countersign.store.database import Database, Transaction
+from countersign.store.reviews import LAST
 
 TABLE = schema.grants
 
@@ -84,7 +85,7 @@ class StoredGrants:
 
 def _find(connection: Connection, id_or_prefix: str) -> Grant:
     wanted = id_or_prefix if id_or_prefix.startswith("gr-") else f"gr-{id_or_prefix}"
-    query = select(TABLE).where(TABLE.c.id.startswith(wanted, autoescape=True)).limit(2)
+    query = select(TABLE).where(TABLE.c.id >= wanted, TABLE.c.id < wanted + LAST).order_by(TABLE.c.id).limit(2)
     found = [_grant(row) for row in connection.execute(query).mappings()]
     exact = [grant for grant in found if grant.id == wanted]
     if len(exact or found) == 1 and len(wanted) > len("gr-"):

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, and_, select, update
 
 from countersign.model import AuditEvent, Decision, DecisionKind, OnTimeout, Review, ReviewState, ReviewTerms, Step, Subjects
 from countersign.model.clock import from_text, to_text
@@ -16,6 +16,8 @@ from countersign.reviews.machine import next_at
 from countersign.store import schema
 from countersign.store.database import Database, Transaction
 
+LAST = "~"
+"""Comes behind every letter of an id."""
 CHANGING = ("state", "outcome", "updated_at", "expires_at", "released_at", "marks", "next_at")
 """What of a review its moves change; the store refuses another change of what it is about."""
 
@@ -74,7 +76,9 @@ class StoredReviews:
 
 def _find(connection: Connection, id_or_prefix: str) -> Review:
     wanted = id_or_prefix if id_or_prefix.startswith("rv-") else f"rv-{id_or_prefix}"
-    query = select(schema.reviews).where(schema.reviews.c.id.startswith(wanted, autoescape=True)).limit(2)
+    # A range, and not LIKE, which would read every review there ever was.
+    within = and_(schema.reviews.c.id >= wanted, schema.reviews.c.id < wanted + LAST)
+    query = select(schema.reviews).where(within).order_by(schema.reviews.c.id).limit(2)
     found = _load(connection, query)
     exact = [review for review in found if review.id == wanted]
     if len(exact or found) == 1 and len(wanted) > len("rv-"):

@@ -92,3 +92,24 @@ def test_kept_waiting_a_command_still_runs_when_it_is_late(gateway, in_backgroun
         eventually(lambda: "review.overdue" in kinds(gateway, review), "that it is late")
         gateway.cli("reviews", "approve", review["id"])
         assert held.join().rows == 1
+
+
+def test_a_client_that_asks_again_over_a_new_connection_waits_with_its_first_review(gateway, in_background, eventually, direct):
+    sql = "SELECT 'for both', 'patiently'"
+    with gateway.connect() as first, gateway.connect() as second, gateway.connect() as third:
+        held = in_background(first, sql)
+        review = gateway.pending()
+        again = in_background(second, sql)
+        eventually(lambda: "review.joined" in kinds(gateway, review), "the second joins")
+        assert gateway.pending()["id"] == review["id"]
+        third.execute("BEGIN")
+        third.execute("SELECT count(*) FROM orders")
+        elsewhere = in_background(third, sql)  # in a transaction it could see other things
+        eventually(lambda: len(gateway.json("reviews", "list")) == 2, "a review of its own")
+        gateway.cli("reviews", "approve", review["id"])
+        assert again.join().rows == 1
+        assert "that one is run" in str(held.join().error)
+        own = gateway.pending()
+        assert own["id"] != review["id"]
+        gateway.cli("reviews", "deny", own["id"], "--reason", "over")
+        elsewhere.join()

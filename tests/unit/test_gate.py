@@ -2,13 +2,15 @@
 
 import asyncio
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from countersign.audit import AuditUnavailable
-from countersign.gate import Gate
+from countersign.audit.search import Query
+from countersign.gate import Gate, digest_of
 from countersign.model import (
     AuditEvent,
     Command,
@@ -25,9 +27,11 @@ from countersign.model import (
 )
 from countersign.model.blast import BlastRadius, NoBlastRadius
 from countersign.policy import load_policies
+from countersign.review_settings import ReviewLimits
 from countersign.reviews.errors import NotAReviewer, ReviewConflict
+from countersign.reviews.fatigue import Fatigue
 from countersign.reviews.grants import Grants
-from countersign.reviews.service import ReviewService
+from countersign.reviews.service import Ask, Held, ReviewService
 from countersign.store import Database, StoredAuditLog, StoredGrants, StoredReviews
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -46,9 +50,15 @@ class Hold:
         self.ruling = None
         self.outcome = None
         self.surveyor = None
+        self.reminded = 0
+        self.is_gone = False
+        self.where = None
 
     def shape(self):
         return None
+
+    def place(self):
+        return self.where
 
     def judged(self, ruling):
         self.ruling = ruling
@@ -60,8 +70,10 @@ class Hold:
         self.review = review
         self.told.set()
 
-    async def still_held(self, review):
-        pass
+    def still_held(self, review):
+        if self.is_gone:
+            raise ConnectionError("the client cannot be told")
+        self.reminded += 1
 
 
 class Scene:
@@ -127,7 +139,7 @@ async def test_i2_an_approval_is_released_once(scene):
     await scene.reviews.decide(hold.review.id, BOB, DecisionKind.APPROVE, hold.review.digest, "")
     assert isinstance(await admitting, Permit)
     with pytest.raises(ReviewConflict):
-        await scene.reviews.release(hold.review.id)
+        await scene.reviews.release(Held(hold.review, Ask(scene.session, WRITE, None, "cmd-1", "", None), None))
 
 
 async def test_i4_a_dry_run_is_refused_while_another_goes_on_so_that_none_begins_behind_the_decision(scene):
@@ -173,6 +185,16 @@ async def test_i4_a_client_that_leaves_in_the_same_moment_as_the_approval_wins(s
     assert (await scene.reviews.get(hold.review.id)).state is ReviewState.CANCELLED
 
 
+async def test_a_waiting_client_is_told_again_and_what_cannot_be_told_is_not_run(scene):
+    scene.gate._reminder_s = 0.02
+    hold, admitting = await scene.hold()
+    while hold.reminded < 3:
+        await asyncio.sleep(0.01)
+    hold.is_gone = True
+    assert isinstance(await asyncio.wait_for(admitting, 10), Denial)
+    assert (await scene.reviews.get(hold.review.id)).state is ReviewState.CANCELLED
+
+
 async def test_i7_neither_the_agent_nor_the_person_behind_it_nor_another_agent_decides(scene):
     hold, admitting = await scene.hold()
     for who in (
@@ -196,6 +218,32 @@ async def test_i7_two_approvals_are_two_people(tmp_path):
     await scene.reviews.decide(hold.review.id, CAROL, DecisionKind.APPROVE, hold.review.digest, "")
     assert isinstance(await admitting, Permit)
     scene.database.close()
+
+
+async def test_what_wears_reviewers_out_is_denied_in_words_and_on_record(scene):
+    scene.reviews._fatigue = Fatigue(ReviewLimits(at_once=1))
+    _, admitting = await scene.hold()
+    answer = await scene.gate.admit(scene.session, WRITE, Hold())
+    assert isinstance(answer, Denial) and "1 of your commands wait for a review already" in answer.message
+    recorded = (await scene.audit.search(Query(kind="command"), 1))[0].body
+    assert (recorded["verdict"], recorded["review_id"]) == ("deny", "")
+    admitting.cancel()
+    await asyncio.gather(admitting, return_exceptions=True)
+
+
+async def test_i2_a_permit_is_for_the_command_of_its_own_session_though_it_waited_with_another(scene):
+    opened, waiting = Hold(), Hold()
+    opened.where = waiting.where = "the same"
+    other = replace(scene.session, id="se-2")
+    tasks = []
+    for session, one in ((scene.session, opened), (other, waiting)):
+        tasks.append(asyncio.create_task(scene.gate.admit(session, WRITE, one)))
+        await asyncio.wait_for(one.told.wait(), 10)
+    assert opened.review.id == waiting.review.id
+    await scene.reviews.decide(opened.review.id, BOB, DecisionKind.APPROVE, opened.review.digest, "")
+    denied, permit = await asyncio.gather(*tasks)
+    assert isinstance(denied, Denial) and "that one is run" in denied.message
+    assert permit.session_id == "se-2" and permit.digest == digest_of(other, WRITE) != opened.review.digest
 
 
 async def test_i8_a_broken_policy_a_broken_store_and_a_bug_deny_with_an_id(scene, monkeypatch):
@@ -222,12 +270,10 @@ async def test_a_restart_cancels_what_was_pending_and_keeps_what_was_approved(sc
 async def test_an_approved_and_unused_review_outlives_a_restart_and_a_used_one_is_not_forgotten(scene):
     for used, state in ((False, ReviewState.APPROVED), (True, ReviewState.FAILED)):
         verdict = scene.policy.decide(CREW, scene.session.target, scene.session, WRITE)
-        held = await scene.reviews.open(
-            scene.session, WRITE, verdict, "digest", lambda _: AuditEvent("command", {}), command_id="cmd-1"
-        )
+        held = await scene.reviews.open(Ask(scene.session, WRITE, verdict, "cmd-1", "digest", lambda _: AuditEvent("command", {})))
         await scene.reviews.decide(held.review.id, BOB, DecisionKind.APPROVE, "digest", "")
         if used:
-            await scene.reviews.release(held.review.id)
+            await scene.reviews.release(held)
         await scene.reviews.recover()
         assert (await scene.reviews.get(held.review.id)).state is state
 

@@ -30,10 +30,12 @@ from countersign.model import (
     Target,
     Verdict,
 )
+from countersign.review_settings import ReviewLimits
 from countersign.reviews import machine
 from countersign.reviews.errors import NotAReviewer, ReviewConflict, ReviewError
+from countersign.reviews.fatigue import Fatigue
 from countersign.reviews.grants import Grants
-from countersign.reviews.service import ReviewService
+from countersign.reviews.service import Ask, ReviewService
 from countersign.store import Database, StoredAuditLog, StoredGrants, StoredReviews
 
 START = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -80,18 +82,21 @@ class Scene:
         self._open()
 
     async def open(self, terms=TWO_STEPS):
-        session = Session("se-1", CREW, Target("shop", "postgres"), "local", START)
+        self.held = await self.reviews.open(self.ask(terms))
+        return self.held.review
+
+    def ask(self, terms=TWO_STEPS, session="se-1", content="", command_id="cmd-1"):
         command = Command("postgres", b"write", "DELETE FROM t", frozenset({Effect.WRITE}))
-        self.held = await self.reviews.open(
-            session,
+        return Ask(
+            Session(session, CREW, Target("shop", "postgres"), "local", START),
             command,
             Verdict(Action.REVIEW, "writes", terms=terms),
+            command_id,
             "d1",
-            lambda _: AuditEvent("command", {}),
-            command_id="cmd-1",
+            lambda review_id: AuditEvent("command", {"review_id": review_id, "command_id": command_id}),
             let_by=lambda: self.let_by,
+            content=content,
         )
-        return self.held.review
 
     async def decide(self, who, kind=APPROVE, reason="because"):
         return await self.reviews.decide(self.held.review.id, who, kind, "d1", reason)
@@ -167,13 +172,13 @@ async def test_i4_an_approval_can_be_taken_back_until_the_command_runs(scene):
     review = await scene.decide(LEA, TAKE_BACK)
     assert review.state is ReviewState.CANCELLED and "took the approval back" in review.outcome
     with pytest.raises(ReviewConflict):
-        await scene.reviews.release(review.id)
+        await scene.reviews.release(scene.held)
 
 
 async def test_i4_what_runs_cannot_be_taken_back(scene):
     await scene.open(ReviewTerms())
     await scene.decide(ROOT)
-    await scene.reviews.release(scene.held.review.id)
+    await scene.reviews.release(scene.held)
     with pytest.raises(ReviewConflict, match="runs already"):
         await scene.decide(ROOT, TAKE_BACK)
 
@@ -244,7 +249,7 @@ async def test_an_approval_holds_for_a_minute(scene):
     assert (await scene.later(seconds=59)).state is ReviewState.APPROVED
     assert (await scene.later(seconds=1)).state is ReviewState.EXPIRED
     with pytest.raises(ReviewConflict):
-        await scene.reviews.release(scene.held.review.id)
+        await scene.reviews.release(scene.held)
 
 
 async def test_kept_waiting_it_is_overdue_once_and_ends_after_a_week(scene):
@@ -266,7 +271,7 @@ async def test_the_safe_subset_lets_run_what_its_rules_allow_when_the_time_is_ov
     assert (await scene.later(minutes=29)).state is ReviewState.PENDING
     review = await scene.later(minutes=1)
     assert review.state is ReviewState.APPROVED and "rule 'appends' lets it run" in review.outcome
-    assert (await scene.reviews.release(review.id)).released_at == scene.now
+    assert (await scene.reviews.release(scene.held)).released_at == scene.now
 
 
 async def test_another_gateway_does_not_expire_what_only_the_holder_can_ask_for(scene):
@@ -308,6 +313,61 @@ async def test_i7_the_store_takes_no_decision_on_what_has_ended(scene):
     late = sqlalchemy.text("INSERT INTO decisions VALUES (:id, 1, 'bob', 'x', 'approve', 0, '', 'd1', '', NULL, '')")
     with pytest.raises(AuditUnavailable):
         await scene.database.write(lambda transaction: transaction.connection.execute(late, {"id": review.id}))
+
+
+async def test_the_same_command_of_another_connection_waits_with_the_first_and_the_newest_runs_once(scene):
+    first = await scene.reviews.open(scene.ask(ReviewTerms(), "se-1", "same", "cmd-1"))
+    scene.held = second = await scene.reviews.open(scene.ask(ReviewTerms(), "se-2", "same", "cmd-2"))
+    other = await scene.reviews.open(scene.ask(ReviewTerms(), "se-3", "other", "cmd-3"))
+    assert first.review.id == second.review.id != other.review.id
+    await scene.decide(ROOT)
+    assert (first.decided.result().state, second.decided.result().state) == (ReviewState.CANCELLED, ReviewState.APPROVED)
+    assert "that one is run" in first.decided.result().outcome and not other.decided.done()
+    await scene.reviews.release(second)
+    with pytest.raises(ReviewConflict):
+        await scene.reviews.release(first)
+    released = next(one for one in await scene.audit.search(Query(kind="review.released"), 9))
+    assert (released.body["command_id"], released.body["session_id"]) == ("cmd-2", "se-2")
+    third = await scene.reviews.open(scene.ask(ReviewTerms(), "se-4", "same", "cmd-4"))
+    assert third.review.id != first.review.id
+
+
+async def test_i4_a_review_lives_while_anybody_waits_for_it_and_no_longer(scene):
+    first = await scene.reviews.open(scene.ask(ReviewTerms(), "se-1", "same", "cmd-1"))
+    scene.held = second = await scene.reviews.open(scene.ask(ReviewTerms(), "se-2", "same", "cmd-2"))
+    assert (await scene.reviews.leave(first, "the client left")).state is ReviewState.CANCELLED
+    assert not first.decided.done() and not second.decided.done()
+    assert (await scene.reviews.leave(second, "the client left")).state is ReviewState.CANCELLED
+    assert second.decided.result().state is ReviewState.CANCELLED
+    assert (await scene.kinds())[-3:] == ["review.joined", "review.left", "review.cancelled"]
+    with pytest.raises(ReviewConflict):
+        await scene.decide(ROOT)
+
+
+@pytest.mark.parametrize("other", [replace(ReviewTerms(), timeout_s=9.0), TWO_STEPS])
+async def test_a_command_joins_no_review_on_other_terms(scene, other):
+    first = await scene.reviews.open(scene.ask(ReviewTerms(), "se-1", "same", "cmd-1"))
+    second = await scene.reviews.open(scene.ask(other, "se-2", "same", "cmd-2"))
+    assert first.review.id != second.review.id
+
+
+async def test_what_one_identity_has_held_is_bounded_and_denials_make_it_pause(scene):
+    scene.reviews._fatigue = Fatigue(ReviewLimits(at_once=2, opened=5, denials=2))
+    await scene.open(ReviewTerms())
+    await scene.open(ReviewTerms())
+    assert "2 of your commands wait" in scene.reviews.refusal("crew") and not scene.reviews.refusal("another")
+    await scene.decide(ROOT)
+    assert not scene.reviews.refusal("crew")
+    await scene.open(ReviewTerms())
+    for seconds in (60, 120):
+        for held in [one for waiting in scene.reviews._waiting.values() for one in waiting]:
+            await scene.reviews.decide(held.review.id, ROOT, DENY, "d1", "no")
+        assert f"reviewed for {seconds} s" in scene.reviews.refusal("crew")
+        scene.now += timedelta(seconds=seconds)
+        await scene.open(ReviewTerms())
+    assert "5 of your commands were put before reviewers" in scene.reviews.refusal("crew")
+    scene.now += timedelta(minutes=10)
+    assert not scene.reviews.refusal("crew")
 
 
 PEOPLE = st.sampled_from([ANN, BOB, LEA, EVE, ROOT, person("alice", "dba", "leads"), CREW, person("aud", "dba", "auditors")])

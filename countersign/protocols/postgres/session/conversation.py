@@ -1,6 +1,7 @@
 """What the two directions of one session share, and the few things that both do."""
 
 import asyncio
+import json
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -113,6 +114,13 @@ class SessionHold:
             return None
         return shape_of(self._command, self._conversation.surroundings.settings)
 
+    def place(self) -> str | None:
+        """See ``gate.Hold``."""
+        circumstances = self._conversation.circumstances()
+        if circumstances.obstacle or circumstances.notes:
+            return None
+        return json.dumps(dict(self._conversation.surroundings.settings), sort_keys=True)
+
     def judged(self, ruling: Ruling) -> None:
         """Record the verdict."""
         record_verdict(self._conversation.recorder, ruling)
@@ -131,7 +139,7 @@ class SessionHold:
         self._notice(review, f"held for review {review.id}: a human must approve exactly this command")
         await self._on_held()
 
-    async def still_held(self, review: Review) -> None:
+    def still_held(self, review: Review) -> None:
         """Tell it again."""
         self._notice(review, f"review {review.id} is still waiting for a decision")
 

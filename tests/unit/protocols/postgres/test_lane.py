@@ -33,7 +33,7 @@ from countersign.protocols.postgres.session.recorded import (
     record_verdict,
     verdict_tail,
 )
-from countersign.reviews.service import command_json, parameters_json
+from countersign.reviews.records import command_json, parameters_json
 
 SESSION = Session(
     "se-1", Identity("crew", IdentityKind.SERVICE_ACCOUNT), Target("shop", "postgres"), "local", datetime.now(UTC), "shöp"
