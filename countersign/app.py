@@ -334,7 +334,7 @@ class Gateway:
 
     async def _listen(self, database: Database) -> None:
         hash_key = await database.secret("hash operator")
-        gate = Gate(lambda: self._policies.config.policy, self.parts.audit, self.parts.reviews, self.parts.grants, new_id)
+        gate = Gate(lambda: self._policies.config.policy, self.parts.audit, self.parts.reviews, self.parts.grants, now, new_id)
         recordings = self.parts.recordings = recordings_of(self.config.recordings, self.parts.audit.hand_over)
         self._stack.push_async_callback(asyncio.to_thread, recordings.close)
         lanes = Lanes(database.intake, recordings.spool)

@@ -20,6 +20,7 @@ from countersign.model import (
     AuditEvent,
     Command,
     Denial,
+    Moment,
     Permit,
     Review,
     ReviewState,
@@ -28,6 +29,7 @@ from countersign.model import (
     Verdict,
 )
 from countersign.model.blast import Surveyor
+from countersign.model.clock import Clock
 from countersign.model.command import SHOWN_CHARACTERS
 from countersign.model.grant import Grant, Shape
 from countersign.model.permit import _MINT
@@ -65,6 +67,10 @@ class Hold(Protocol):
     """Ends with the reason when the command must not run any more: the client left or took it back, the target left."""
     surveyor: Surveyor | None
     """Who tells reviewers what the command would touch."""
+
+    @property
+    def transaction_open(self) -> bool:
+        """Whether the session is in a transaction that its client has begun."""
 
     def shape(self) -> Shape | None:
         """What the command has in common with others, for grants; None where it is nothing that could be granted."""
@@ -172,6 +178,7 @@ class Gate:
         audit: AuditLog,
         reviews: ReviewService,
         grants: Grants,
+        clock: Clock,
         new_id: Callable[[str], str],
         reminder_s: float = REMINDER_S,
     ) -> None:
@@ -179,6 +186,7 @@ class Gate:
         self._audit = audit
         self._reviews = reviews
         self._grants = grants
+        self._clock = clock
         self._new_id = new_id
         self._reminder_s = reminder_s
 
@@ -187,9 +195,9 @@ class Gate:
         """The policy in force now: what was judged by another does not hold any more."""
         return self._policy()
 
-    def still_allows(self, session: Session, command: Command) -> bool:
+    def still_allows(self, session: Session, command: Command, *, transaction_open: bool) -> bool:
         """Whether the policy in force allows a command that one before it has permitted, of which all is still known."""
-        return bool(command.raw) and self._verdict(session, command).action is Action.ALLOW
+        return bool(command.raw) and self._verdict(session, command, transaction_open).action is Action.ALLOW
 
     async def admit(self, session: Session, command: Command, hold: Hold) -> Permit | Denial:
         """Answer one command. Waits while it is held; cancelling the call cancels its review (I4).
@@ -211,7 +219,7 @@ class Gate:
         command_id = self._new_id("cmd")
         try:
             digest = digest_of(session, command)
-            verdict = self._verdict(session, command)
+            verdict = self._verdict(session, command, False)
             if verdict.action is Action.REVIEW:
                 message = f"this needs a review, and nothing is held {where}: only a rule that allows it will do"
                 verdict = replace(verdict, action=Action.DENY, message=message)
@@ -225,11 +233,11 @@ class Gate:
 
     def standing(self, session: Session, command: Command) -> Standing | None:
         """The permission for all commands of this one's shape, which the session's lane then records and forwards by itself. Only for plain
-        reads that the policy allows without looking at a command's text."""
+        reads that the policy allows without looking at a command's text, the clock or the session's transaction."""
         policy = self._policy()
-        if not command.is_plain_read or policy.looks_at_text:
+        if not command.is_plain_read or policy.varies:
             return None
-        verdict = self._verdict(session, command)
+        verdict = self._verdict(session, command, False)
         if verdict.action is not Action.ALLOW:
             return None
         return Standing(session, command, verdict, _open_record(session, command, verdict))
@@ -253,16 +261,16 @@ class Gate:
             log.error("refusal_not_recorded", command_id=command_id, error=str(error))
         return _denied_by_rule(command_id, verdict)
 
-    def _verdict(self, session: Session, command: Command) -> Verdict:
+    def _verdict(self, session: Session, command: Command, transaction_open: bool) -> Verdict:
         """The policy's, but that no rule can allow a command to see what is masked: a rule can say who reviews it, or deny it."""
-        verdict = self._policy().decide(session.identity, session.target, session, command)
+        verdict = self._policy().decide(session.identity, session.target, session, command, Moment(self._clock(), transaction_open))
         if command.asks_unmasked and verdict.action is Action.ALLOW:
             return replace(verdict, action=Action.REVIEW, rule=UNMASKING, terms=ReviewTerms())
         return verdict
 
     async def _admit(self, session: Session, command: Command, hold: Hold, command_id: str) -> Permit | Denial:
         digest = await _digest_apart(session, command)
-        verdict = self._verdict(session, command)
+        verdict = self._verdict(session, command, hold.transaction_open)
         if verdict.action is Action.REVIEW and command.is_cut:
             message = f"{TOO_LONG} ({verdict.message})" if verdict.message else TOO_LONG
             verdict = replace(verdict, action=Action.DENY, message=message)
@@ -298,7 +306,7 @@ class Gate:
                     digest,
                     event,
                     hold.surveyor,
-                    partial(self._let_by, session, command, verdict),
+                    partial(self._let_by, session, command, verdict, hold),
                     shape,
                     "" if place is None else digest_of(replace(session, id=place), command),
                 )
@@ -320,12 +328,13 @@ class Gate:
 
         return await self._grants.use(session, verdict, shape, command_id, event)
 
-    def _let_by(self, session: Session, command: Command, verdict: Verdict) -> str:
+    def _let_by(self, session: Session, command: Command, verdict: Verdict, hold: Hold) -> str:
         """The rule of the verdict's safe subset by which a held command runs that nobody has decided; empty where there is none."""
         if verdict.terms is None or command.asks_unmasked:
             return ""
         try:
-            return self._policy().lets(verdict.terms.safe_subset, session.identity, session.target, session, command)
+            moment = Moment(self._clock(), hold.transaction_open)
+            return self._policy().lets(verdict.terms.safe_subset, session, command, moment)
         except Exception as error:  # a failure lets nothing through (I8)
             log.error("safe_subset_failed", session_id=session.id, error=str(error))
             return ""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, call, fail, print_json, settings
-from countersign.model import Command, Identity, IdentityKind, Session
+from countersign.cli.simulation import simulate
+from countersign.model import Command, Identity, IdentityKind, Moment, Session
 from countersign.policy import PolicyError, Rule
 from countersign.policy.cases import Outcome, run_file, unreached
 from countersign.policy.cel import context_of
@@ -68,8 +69,9 @@ def explain(
         command = with_masked(query_command(raw, raw, grammar_agrees=True, schema=schema), raw, nothing_prepared, masked.world)
     else:
         command = query_command(raw, raw, grammar_agrees=True)
-    verdict = loaded.policy.decide(who, known[target], session, command)
-    rules_told = list(explained(loaded.policy, who, known[target], session, command))
+    moment = Moment(session.started_at)
+    verdict = loaded.policy.decide(who, known[target], session, command, moment)
+    rules_told = list(explained(loaded.policy, who, known[target], session, command, moment))
     shown = command_json(command)
     context = context_of(who, known[target], session, command)
     seen = {name.removeprefix("sql."): value for name, value in context.items() if name.startswith("sql.")}
@@ -176,6 +178,9 @@ def _outcome_json(outcome: Outcome) -> dict[str, object]:
 
 def _rule_json(rule: Rule) -> dict[str, object]:
     return {"rule": rule.name, "file": rule.file, "line": rule.line}
+
+
+app.command("simulate")(simulate)
 
 
 @app.command("schema")

@@ -9,7 +9,7 @@ from countersign.model.command import Command, Effect, Parameter, Statement
 from countersign.model.identity import NOBODY, Identity, IdentityKind, Subjects
 from countersign.model.permit import Denial, Permit, PermitError
 from countersign.model.review import Decision, DecisionKind, Review, ReviewState
-from countersign.model.session import Session
+from countersign.model.session import Moment, Session
 from countersign.model.target import Target
 from countersign.model.trouble import Trouble
 from countersign.model.verdict import Action, OnTimeout, ReviewTerms, Step, Verdict
@@ -26,6 +26,7 @@ __all__ = [
     "Effect",
     "Identity",
     "IdentityKind",
+    "Moment",
     "OnTimeout",
     "Parameter",
     "Permit",

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 
-from countersign.model import Action, Command, Identity, IdentityKind, Session, Target, Verdict
+from countersign.model import Action, Command, Identity, IdentityKind, Moment, Session, Target, Verdict
 from countersign.policy.errors import PolicyError
 from countersign.policy.explain import explain
 from countersign.policy.load import load_policies
@@ -33,6 +33,7 @@ class Case:
     rule: str
     file: str
     line: int
+    moment: Moment
     masked: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """``probes_masked`` and ``moves_masked`` as the test states them: no catalog is asked."""
 
@@ -68,7 +69,7 @@ def run_file(path: Path, read: Callable[[str], Command]) -> Trial:
     for case in cases:
         command = read(case.sql)
         command = replace(command, attributes={**command.attributes, **dict(case.masked)})
-        asked = (case.session.identity, case.session.target, case.session, command)
+        asked = (case.session.identity, case.session.target, case.session, command, case.moment)
         outcomes.append(Outcome(case, command, policy.decide(*asked)))
         reached |= {told.rule.name for told in explain(policy, *asked) if told.matches}
     return Trial(tuple(outcomes), policy.rules, frozenset(reached))
@@ -127,20 +128,36 @@ def _case(item: Section, known: Sequence[str]) -> Case | None:
         close = get_close_matches(rule, known, 1)
         item.complain("rule", f"no policy of this file has a rule {rule!r}", f"did you mean {close[0]!r}?" if close else "")
     identity, target = _identity(item), _target(item)
+    now = _time(item)
     session = Session(
         "se-test",
         identity,
         target,
         item.take("client_address", str, "192.0.2.1"),
-        THEN,
+        now,
         item.take("database", str, target.name),
         item.take("application", str, ""),
     )
     masked = tuple((key, names) for key in ("probes_masked", "moves_masked") if (names := item.texts(key)))
+    moment = Moment(now, item.take("transaction_open", bool, False))
     item.finish()
     if len(item.problems) > before:
         return None
-    return Case(name, session, sql, Action(expected), rule, item.file, item.line(), masked)
+    return Case(name, session, sql, Action(expected), rule, item.file, item.line(), moment, masked)
+
+
+def _time(item: Section) -> datetime:
+    written = item.take("time", str, "")
+    if not written:
+        return THEN
+    try:
+        found = datetime.fromisoformat(written)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        item.complain("time", f"'time' is {written!r}", "'2026-11-25T22:30:00+01:00', with its zone")
+        return THEN
+    return found
 
 
 def _identity(item: Section) -> Identity:

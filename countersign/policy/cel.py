@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any
 
 from cel_expr_python import cel
 
-from countersign.model import Command, Identity, Session, Statement, Target
+from countersign.model import Command, Identity, Moment, Session, Statement, Target
 
 _TEXTS = cel.Type.List(cel.Type.STRING)
 _TEXT_MAP = cel.Type.Map(cel.Type.STRING, cel.Type.STRING)
@@ -18,9 +19,12 @@ VARIABLES: dict[str, Any] = {
     "identity.kind": cel.Type.STRING,
     "identity.groups": _TEXTS,
     "identity.on_behalf_of": cel.Type.STRING,
+    "identity.authentication.method": cel.Type.STRING,
+    "identity.authentication.age": cel.Type.DURATION,
     "target.name": cel.Type.STRING,
     "target.type": cel.Type.STRING,
     "target.labels": _TEXT_MAP,
+    "command.kind": cel.Type.STRING,
     "command.text": cel.Type.STRING,
     "command.effects": _TEXTS,
     "command.kinds": _TEXTS,
@@ -28,6 +32,7 @@ VARIABLES: dict[str, Any] = {
     "command.reads": _TEXTS,
     "command.writes": _TEXTS,
     "command.functions": _TEXTS,
+    "command.objects": _TEXTS,
     "command.asks_unmasked": cel.Type.BOOL,
     "command.statements": cel.Type.List(_ANY_MAP),
     "sql.has_where": cel.Type.BOOL,
@@ -43,16 +48,20 @@ VARIABLES: dict[str, Any] = {
     "session.id": cel.Type.STRING,
     "session.client_address": cel.Type.STRING,
     "session.database": cel.Type.STRING,
+    "session.started": cel.Type.TIMESTAMP,
+    "session.transaction_open": cel.Type.BOOL,
     "session.application": cel.Type.STRING,
+    "context.application": cel.Type.STRING,
+    "time.now": cel.Type.TIMESTAMP,
 }
 """Everything a condition may name. Dotted names are declared whole, so that a misspelt field is found at load.
-``session.application`` is the client's own word; everything else is the gateway's. ``sql`` holds what only SQL has: of any other command
+``context`` and ``session.application`` are the client's own word; everything else is the gateway's. ``sql`` holds what only SQL has: of any other command
 it says that nothing is there."""
 
 _ENV = cel.NewEnv(variables=VARIABLES)
 _COMPILER_ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
-_TEXTUAL = re.compile(r"\b(text|statements|parameters)\b")
-"""What of a command differs between texts of one shape. Any mention counts, as a field, in a string or a comment."""
+_VARYING = re.compile(r"\b(text|statements|parameters|now|age|transaction_open)\b")
+"""What differs between texts of one shape, or from one moment to the next. Any mention counts, as a field, in a string or a comment."""
 NO_CONTAINER = " (in container '')"
 _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 
@@ -71,7 +80,7 @@ class Condition:
     def __init__(self, expression: str) -> None:
         """Raises ``ConditionError``."""
         self.expression = expression
-        self.looks_at_text = _TEXTUAL.search(expression) is not None
+        self.varies = _VARYING.search(expression) is not None
         try:
             self._program = _ENV.compile(expression)
         except Exception as error:  # the binding raises plain exceptions of several kinds
@@ -129,26 +138,32 @@ def bind(context: Mapping[str, Any]) -> Any:
         raise ConditionError(str(error).strip()) from error
 
 
-def context_of(identity: Identity, target: Target, session: Session, command: Command) -> dict[str, Any]:
-    """What a condition sees."""
+def context_of(
+    identity: Identity, target: Target, session: Session, command: Command, moment: Moment | None = None
+) -> dict[str, Any]:
+    """What a condition sees. Without a moment, what asks for it fails."""
     statements = command.statements
     reads = _unique(name for statement in statements for name in statement.reads)
     writes = _unique(name for statement in statements for name in statement.writes)
-    return {
+    functions = _unique(name for statement in statements for name in statement.functions)
+    return _of_moment(session, moment) | {
         "identity.name": identity.name,
         "identity.kind": identity.kind.value,
         "identity.groups": list(identity.groups),
         "identity.on_behalf_of": identity.on_behalf_of,
+        "identity.authentication.method": identity.authentication,
         "target.name": target.name,
         "target.type": target.type,
         "target.labels": dict(target.labels),
+        "command.kind": command.protocol,
         "command.text": command.text,
         "command.effects": sorted(effect.value for effect in command.effects),
         "command.kinds": [statement.kind for statement in statements],
         "command.tables": _unique([*reads, *writes]),
         "command.reads": reads,
         "command.writes": writes,
-        "command.functions": _unique(name for statement in statements for name in statement.functions),
+        "command.functions": functions,
+        "command.objects": _unique([*reads, *writes, *functions]),
         "command.asks_unmasked": command.asks_unmasked,
         "command.statements": [_of_statement(statement) for statement in statements],
         "sql.has_where": all(statement.has_where is not False for statement in statements),
@@ -164,7 +179,20 @@ def context_of(identity: Identity, target: Target, session: Session, command: Co
         "session.id": session.id,
         "session.client_address": session.client_address,
         "session.database": session.database,
+        "session.started": session.started_at,
         "session.application": session.application,
+        "context.application": session.application,
+    }
+
+
+def _of_moment(session: Session, moment: Moment | None) -> dict[str, Any]:
+    """Whoever asks in a session has proved who they are when it began."""
+    if moment is None:
+        return {}
+    return {
+        "time.now": moment.now,
+        "identity.authentication.age": max(moment.now - session.started_at, timedelta()),
+        "session.transaction_open": moment.transaction_open,
     }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from countersign.model import Command, Identity, Session, Target
+from countersign.model import Command, Identity, Moment, Session, Target
 from countersign.policy.cel import ConditionError
 from countersign.policy.rules import Policy, Rule, Seen, UnreadableCommand
 
@@ -26,9 +26,11 @@ class Explained:
     is_default: bool = False
 
 
-def explain(policy: Policy, identity: Identity, target: Target, session: Session, command: Command) -> Iterator[Explained]:
+def explain(
+    policy: Policy, identity: Identity, target: Target, session: Session, command: Command, moment: Moment | None = None
+) -> Iterator[Explained]:
     """Every rule in its order, the user's before the defaults."""
-    seen = Seen(identity, target, session, command)
+    seen = Seen(identity, target, session, command, moment)
     for is_default, rules in ((False, policy.rules), (True, policy.defaults)):
         for rule in rules:
             if missed := rule.misses(identity, target, command):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from countersign.masking import ColumnLabels, MaskRule
-from countersign.model import NOBODY, Action, Command, Effect, Identity, ReviewTerms, Session, Subjects, Target, Verdict
+from countersign.model import NOBODY, Action, Command, Effect, Identity, Moment, ReviewTerms, Session, Subjects, Target, Verdict
 from countersign.policy.cel import Condition, ConditionError, bind, context_of
 from countersign.policy.index import RuleIndex, names_target
 
@@ -67,8 +67,10 @@ class UnreadableCommand(Exception):
 class Seen:
     """A command as conditions see it, made when the first of them asks."""
 
-    def __init__(self, identity: Identity, target: Target, session: Session, command: Command) -> None:
-        self._seen = (identity, target, session, command)
+    def __init__(
+        self, identity: Identity, target: Target, session: Session, command: Command, moment: Moment | None = None
+    ) -> None:
+        self._seen = (identity, target, session, command, moment)
         self._bound: Any = None
 
     def fits(self, rule: Rule) -> bool:
@@ -96,8 +98,8 @@ class Policy:
     warnings: tuple[str, ...] = ()
     files: tuple[tuple[str, str], ...] = ()
     """Each file that it came from, with its SHA-256 (hex)."""
-    looks_at_text: bool = field(init=False)
-    """True where a condition may tell commands of one shape apart by their constants."""
+    varies: bool = field(init=False)
+    """True where a condition may tell commands of one shape apart, by their constants or by the moment."""
     _theirs: RuleIndex = field(init=False, repr=False, compare=False)
     _ours: RuleIndex = field(init=False, repr=False, compare=False)
     _standing: tuple[tuple[Rule, RuleIndex], ...] = field(init=False, repr=False, compare=False)
@@ -106,7 +108,7 @@ class Policy:
     def __post_init__(self) -> None:
         asking = [rule.condition for rule in (*self.rules, *self.defaults) if rule.condition is not None]
         standing = tuple((rule, self._knowing(rule.unless_named)) for rule in self.defaults if rule.unless_named)
-        object.__setattr__(self, "looks_at_text", any(condition.looks_at_text for condition in asking))
+        object.__setattr__(self, "varies", any(condition.varies for condition in asking))
         object.__setattr__(self, "_theirs", RuleIndex(self.rules))
         object.__setattr__(self, "_ours", RuleIndex(self.defaults))
         object.__setattr__(self, "_standing", standing)
@@ -114,9 +116,12 @@ class Policy:
     def _knowing(self, variable: str) -> RuleIndex:
         return RuleIndex([rule for rule in self.rules if rule.condition is not None and rule.condition.names(variable)])
 
-    def decide(self, identity: Identity, target: Target, session: Session, command: Command) -> Verdict:
-        """The verdict on one command. Never raises: a condition that fails denies, in its rule's name."""
-        seen = Seen(identity, target, session, command)
+    def decide(
+        self, identity: Identity, target: Target, session: Session, command: Command, moment: Moment | None = None
+    ) -> Verdict:
+        """The verdict on one command. Never raises: a condition that fails denies, in its rule's name, as one about time does that is
+        not told the moment."""
+        seen = Seen(identity, target, session, command, moment)
         try:
             verdict = self._strictest(self._theirs.concerned(identity, target, command), seen)
             verdict = verdict or self._strictest(self._ours.concerned(identity, target, command), seen)
@@ -134,11 +139,12 @@ class Policy:
         except UnreadableCommand:
             return Verdict(Action.DENY, "policy-error", "the policy could not read this command", policy_digest=self.digest)
 
-    def lets(self, names: Sequence[str], identity: Identity, target: Target, session: Session, command: Command) -> str:
+    def lets(self, names: Sequence[str], session: Session, command: Command, moment: Moment) -> str:
         """The first of the rules of these names that allows a command by itself, where no rule denies it; empty where none does."""
-        if self.decide(identity, target, session, command).action is Action.DENY:
+        identity, target = session.identity, session.target
+        if self.decide(identity, target, session, command, moment).action is Action.DENY:
             return ""
-        seen = Seen(identity, target, session, command)
+        seen = Seen(identity, target, session, command, moment)
         named = (rule for rule in self.rules if rule.name in names and rule.action is Action.ALLOW)
         return next((rule.name for rule in named if rule.concerns(identity, target, command) and seen.fits(rule)), "")
 

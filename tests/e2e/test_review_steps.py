@@ -113,3 +113,15 @@ def test_a_client_that_asks_again_over_a_new_connection_waits_with_its_first_rev
         assert own["id"] != review["id"]
         gateway.cli("reviews", "deny", own["id"], "--reason", "over")
         elsewhere.join()
+
+
+def test_commands_on_record_are_put_to_a_changed_policy(gateway, tmp_path):
+    changed = tmp_path / "changed.yaml"
+    changed.write_text("rules:\n  - {name: no-writes, action: deny, effects: [write], message: nothing is written}\n")
+    found = gateway.json("policy", "simulate", "--policies", str(changed), "--since", "1h")
+    assert found["commands"] > 3 and found["not_judged"] == []
+    assert {"was": "review", "now": "deny", "count": 2} in found["moves"]
+    told = gateway.cli("policy", "simulate", "--policies", str(changed)).stdout
+    assert "review -> deny" in told and "INSERT INTO log VALUES ('nobody was there')" in told and "reviews a day" in told
+    refused = gateway.cli("policy", "simulate", "--policies", str(tmp_path / "none.yaml"), ok=False)
+    assert refused.returncode == 1 and "cannot be read" in refused.stderr

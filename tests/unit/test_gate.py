@@ -53,6 +53,7 @@ class Hold:
         self.reminded = 0
         self.is_gone = False
         self.where = None
+        self.transaction_open = False
 
     def shape(self):
         return None
@@ -89,7 +90,7 @@ class Scene:
         grants = Grants(StoredGrants(self.database), lambda: NOW, new_id)
         self.reviews = ReviewService(StoredReviews(self.database), grants, lambda: NOW, new_id)
         self.policy = load_policies([folder / "policy.yaml"])
-        self.gate = Gate(lambda: self.policy, self.audit, self.reviews, grants, new_id)
+        self.gate = Gate(lambda: self.policy, self.audit, self.reviews, grants, lambda: NOW, new_id)
         self.session = Session("se-1", CREW, Target("shop", "postgres"), "local", NOW)
 
     async def hold(self, command=WRITE):

@@ -108,6 +108,11 @@ class SessionHold:
         if not self.cancelled.done():
             self.cancelled.set_result(why)
 
+    @property
+    def transaction_open(self) -> bool:
+        """See ``gate.Hold``."""
+        return self._conversation.transaction_open
+
     def shape(self) -> Shape | None:
         """See ``gate.Hold``; none where names may mean other things than they do in other sessions."""
         if self._conversation.circumstances().obstacle:
@@ -206,6 +211,11 @@ class Conversation:
     """The latest commands that may have changed that, in their own words."""
     failure: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     """Ends with an error that came up outside of the two loops."""
+
+    @property
+    def transaction_open(self) -> bool:
+        """Whether the client has begun a transaction, failed or not; also where the gateway has given it back meanwhile."""
+        return self.status != b"I" or self.opening is not None
 
     def circumstances(self) -> Circumstances:
         """What of this session another connection of the same user cannot see."""

@@ -378,7 +378,11 @@ class Requests:
         """Whether the policy has changed since a portal was bound and does not allow its command any more; then it is refused. What a
         reviewer has approved keeps the terms that it was approved under."""
         talk, gate = self._talk, self._talk.surroundings.gate
-        if running.judged_by is gate.policy or running.permit.review_id or gate.still_allows(talk.session, running.command):
+        if (
+            running.judged_by is gate.policy
+            or running.permit.review_id
+            or gate.still_allows(talk.session, running.command, transaction_open=talk.transaction_open)
+        ):
             return False
         denial = await gate.refuse(talk.session, running.command, "the policy has changed since this was bound; bind it again")
         if not talk.skipping:

@@ -202,7 +202,7 @@ def test_the_outcome_is_recorded_as_the_gate_and_the_loops_record_it(status, val
     record = orjson.loads(asked)
     outcome = Outcome(True, tag, 0.0025, len(values), bytes=len(data), answer_sha256=hashlib.sha256(data).hexdigest())
     heard, log = Heard(), Log()
-    gate = Gate(lambda: None, log, None, None, lambda prefix: prefix)
+    gate = Gate(lambda: None, log, None, None, None, lambda prefix: prefix)
     gate.record_outcome(SESSION, gate.resumed(lane.standing, record["command_id"], record["digest"]), outcome)
     assert (kind, body) == (log.event.kind, rfc8785.dumps(log.event.body))
     if values and rows_recorded:
