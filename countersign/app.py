@@ -278,7 +278,7 @@ class Gateway:
         self.parts = Parts(config, database)
         self._policies = Reload(config, self.parts.audit, self.reload, self._policy_changed, now)
         self.services = self.parts.api(online=True, listeners=self.listeners, statuses=self._statuses, policy=self._policy_status)
-        server = ApiServer(create_api(self.services), config.console.host, config.console.port, config.admin_socket)
+        server = ApiServer(create_api(self.services), config.console.host, config.console.port, config.admin_socket, config.people)
         # The socket is the lock: whoever answers on it owns the store, so nothing is recovered before it is ours.
         host, port = await server.start()
         self.console_url = f"http://{host}:{port}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from countersign.audit_settings import AuditSettings, take_audit
 from countersign.masking.rules import LABEL, ColumnLabels, Labelled, column_problem
 from countersign.model import Target
+from countersign.model.identity import Person
 from countersign.policy import Policy, PolicyError, load_policies
 from countersign.recording_settings import RecordingSettings, take_recordings
 from countersign.review_settings import ReviewLimits, take_reviews
@@ -116,6 +117,7 @@ class Config:
     audit: AuditSettings
     recordings: RecordingSettings
     reviews: ReviewLimits
+    people: tuple[Person, ...]
     console: Listen
     admin_socket: Path
     targets: tuple[PostgresTarget, ...]
@@ -155,8 +157,9 @@ def load_config(path: Path, *, with_policies: bool = True) -> Config:
         audit=take_audit(section, path.parent, store_path, warnings),
         recordings=recordings,
         reviews=take_reviews(section),
+        people=_people(section),
         console=console,
-        admin_socket=path.parent / section.take("admin_socket", str, "countersign.sock"),
+        admin_socket=_admin_socket(section, path.parent),
         targets=targets,
         policy=policy,
         config_digest=hashlib.sha256(data).hexdigest(),
@@ -169,6 +172,25 @@ def load_config(path: Path, *, with_policies: bool = True) -> Config:
     return config
 
 
+def admin_socket_of(path: Path) -> Path:
+    """Where the gateway of a configuration listens for the command line. Nothing else of the file is looked at: whoever asks the gateway
+    need not have the secrets that it names. Raises ``ConfigError``."""
+    problems: list[Problem] = []
+    try:
+        document, problems = parse(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise ConfigError([Problem(str(path), 1, f"cannot be read: {reason}", "give --config FILE")]) from error
+    if problems or not isinstance(document, Mapping):
+        raise ConfigError(problems or [Problem(str(path), 1, "the configuration is a mapping")])
+    return _admin_socket(Section(str(path), document, problems, "the configuration"), path.parent)
+
+
+def _admin_socket(section: Section, directory: Path) -> Path:
+    name: str = section.take("admin_socket", str, "countersign.sock")
+    return directory / name
+
+
 def _store(section: Section, directory: Path) -> Path:
     url: str = section.take("store", str, "sqlite:///countersign.db")
     if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
@@ -177,6 +199,27 @@ def _store(section: Section, directory: Path) -> Path:
     # Of the URL only the scheme is quoted: a password may stand anywhere behind it.
     section.complain("store", f"'store' is {url.partition(':')[0]!r}, which is no store", hint)
     return directory / "countersign.db"
+
+
+def _people(section: Section) -> tuple[Person, ...]:
+    found: list[Person] = []
+    for item in section.sections("people"):
+        account = item.take("account", str, "", required=True)
+        item.where = f"person {account!r}"
+        name = item.take("name", str, f"os:{account}")
+        groups = item.texts("groups")
+        for group in groups:
+            if not GROUP.fullmatch(group):
+                item.complain("groups", f"{group!r} is no name of a group", "lower-case letters, digits, '.', '_' and '-'")
+        if any(account == known.account for known in found):
+            item.complain("account", f"the account {account!r} stands here twice: a person counts once")
+        if not name or any(name == known.name for known in found):
+            item.complain("name", f"another person is named {name!r}" if name else "the name is empty")
+        if name.startswith("os:") and name != f"os:{account}":
+            item.complain("name", f"{name!r} is how another account is called that has no name")
+        item.finish()
+        found.append(Person(account, name, groups))
+    return tuple(found)
 
 
 def _console(section: Section) -> Listen:

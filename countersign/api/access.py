@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, HTTPException, Request
 
 from countersign.api.services import Services
-from countersign.identity import administrator
+from countersign.identity import local_person
 from countersign.model import Identity
 from countersign.model.identity import ADMINISTRATORS
 
@@ -22,9 +22,12 @@ def services_of(request: Request) -> Services:
 
 
 def require_identity(request: Request) -> Identity:
-    """The administrator behind the socket, or the person signed in to the console; anybody else is 401."""
+    """The person behind the socket, or the one signed in to the console; anybody else is 401."""
     if SOCKET_UID in request.scope:
-        return administrator(request.scope[SOCKET_UID], "unix_socket")
+        person = local_person(request.scope[SOCKET_UID], services_of(request).config.people, "unix_socket")
+        if person is None:
+            raise HTTPException(401, "this account is not one of the gateway's people")
+        return person
     identity = services_of(request).sign_in.identity(request.cookies.get(COOKIE, ""))
     if identity is None:
         raise HTTPException(401, "sign in first: countersign login prints a link")

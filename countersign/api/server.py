@@ -4,6 +4,8 @@ import asyncio
 import os
 import socket
 import struct
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +14,23 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from countersign.api.access import SOCKET_UID
+from countersign.identity import local_person
+from countersign.model.identity import Person
 from countersign.unix_socket import reachable
 
 
 class PeerProtocol(H11Protocol):
-    """HTTP for the admin socket: the kernel says who is there, and only the gateway's own user and root may be."""
+    """HTTP for the admin socket: the kernel says who is there, and only the gateway's own user, root and its people may be."""
+
+    def __init__(self, *arguments: Any, people: Sequence[Person], **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._people = people
 
     def connection_made(self, transport: Any) -> None:
         """Close at once on anybody else."""
         super().connection_made(transport)
         uid = peer_uid(transport.get_extra_info("socket"))
-        if uid not in (os.getuid(), 0):
+        if local_person(uid, self._people, "unix_socket") is None:
             transport.close()
             return
         within = self.app
@@ -42,8 +50,9 @@ def peer_uid(connection: socket.socket) -> int:
 class ApiServer:
     """Both servers. ``start`` answers the bound address of the console."""
 
-    def __init__(self, app: FastAPI, host: str, port: int, socket_path: Path) -> None:
+    def __init__(self, app: FastAPI, host: str, port: int, socket_path: Path, people: Sequence[Person]) -> None:
         self._app = app
+        self._people = people
         self._host = host
         self._port = port
         self._socket_path = socket_path
@@ -51,14 +60,14 @@ class ApiServer:
 
     async def start(self) -> tuple[str, int]:
         """Raises ``OSError``: an address cannot be had, or another gateway answers on the socket."""
-        local = bind_socket(self._socket_path)
+        local = bind_socket(self._socket_path, is_shared=bool(self._people))
         try:
             family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
             public = socket.create_server((self._host, self._port), family=family)
         except OSError as error:
             local.close()
             raise OSError(error.errno, f"the console cannot listen on {self._host}:{self._port}: {error.strerror}") from error
-        await self._serve(local, PeerProtocol)
+        await self._serve(local, partial(PeerProtocol, people=self._people))
         await self._serve(public, "auto")
         host, port = public.getsockname()[:2]
         return host, port
@@ -92,8 +101,8 @@ class _Server(uvicorn.Server):
         return contextlib.nullcontext()
 
 
-def bind_socket(path: Path) -> socket.socket:
-    """Bind the admin socket, for its owner only. Raises ``OSError`` where another gateway answers on it."""
+def bind_socket(path: Path, *, is_shared: bool = False) -> socket.socket:
+    """Bind the admin socket, for its owner only, or for all accounts of the machine, of which the peer's own is asked then. Raises ``OSError`` where another gateway answers on it."""
     name = reachable(path)
     probe = socket.socket(socket.AF_UNIX)
     try:
@@ -104,7 +113,7 @@ def bind_socket(path: Path) -> socket.socket:
     finally:
         probe.close()
     bound = socket.socket(socket.AF_UNIX)
-    before = os.umask(0o177)
+    before = os.umask(0o111 if is_shared else 0o177)
     try:
         bound.bind(name)
     finally:

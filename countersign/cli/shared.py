@@ -17,7 +17,7 @@ from rich.text import Text
 
 from countersign.audit import AuditUnavailable
 from countersign.client import Client, ClientError
-from countersign.config import Config, ConfigError, load_config
+from countersign.config import Config, ConfigError, admin_socket_of, load_config
 from countersign.reviews.preview import one_line, terminal_safe
 from countersign.unix_socket import reachable
 
@@ -49,10 +49,9 @@ def settings(path: Path, *, with_policies: bool = True) -> Config:
 
 def call(path: Path, work: Callable[[Client], Awaitable[T]]) -> T:
     """Do some work with a client, and end in one sentence where it is refused."""
-    config = settings(path, with_policies=False)
 
     async def run() -> T:
-        async with connected(config) as client:
+        async with connected(path) as client:
             return await work(client)
 
     try:
@@ -64,13 +63,12 @@ def call(path: Path, work: Callable[[Client], Awaitable[T]]) -> T:
 def on_record(path: Path, how: str, what: str) -> None:
     """Put on record that files of the gateway's evidence are read. Where it runs and does not take the record, that is the end; a store
     that nobody serves and that cannot be written, as an auditor may have it, is read all the same."""
-    config = settings(path, with_policies=False)
 
     async def note(client: Client) -> None:
         await client.post("audit/accesses", {"how": how, "what": what})
 
     async def run() -> None:
-        async with connected(config) as client:
+        async with connected(path) as client:
             await note(client)
 
     try:
@@ -82,14 +80,19 @@ def on_record(path: Path, how: str, what: str) -> None:
 
 
 @asynccontextmanager
-async def connected(config: Config) -> AsyncIterator[Client]:
+async def connected(path: Path) -> AsyncIterator[Client]:
     """A client of the running gateway; where none runs, of the same API over its store, in this process."""
-    if config.admin_socket.exists():
-        transport = httpx.AsyncHTTPTransport(uds=reachable(config.admin_socket))
+    try:
+        socket = admin_socket_of(path)
+    except ConfigError as error:
+        fail(str(error))
+    if socket.exists():
+        transport = httpx.AsyncHTTPTransport(uds=reachable(socket))
         async with httpx.AsyncClient(transport=transport, base_url="http://countersign", timeout=60) as http:
             if await _answers(http):
                 yield Client(http)
                 return
+    config = settings(path, with_policies=False)
     if not config.store_path.exists() and not config.path.exists():
         raise AuditUnavailable("there is neither a gateway nor a store")
     # Only here, for it is slow to import and a running gateway makes it needless.
@@ -111,6 +114,8 @@ async def connected(config: Config) -> AsyncIterator[Client]:
 async def _answers(http: httpx.AsyncClient) -> bool:
     try:
         await http.get("/healthz")
+    except httpx.RemoteProtocolError:
+        fail("the gateway hung up: it does not know this account ('people' in its configuration names those who may ask)")
     except httpx.HTTPError:
         return False
     return True

@@ -7,6 +7,6 @@ A key is ``cs_`` and 43 random characters. It is shown once; the store keeps a S
 from countersign.identity.contract import KeyStore, StoredKey
 from countersign.identity.failures import Failures, claimed
 from countersign.identity.keys import KeyProblem, Keys
-from countersign.identity.local import administrator
+from countersign.identity.local import administrator, local_person
 
-__all__ = ["Failures", "KeyProblem", "KeyStore", "Keys", "StoredKey", "administrator", "claimed"]
+__all__ = ["Failures", "KeyProblem", "KeyStore", "Keys", "StoredKey", "administrator", "claimed", "local_person"]

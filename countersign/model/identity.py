@@ -28,6 +28,15 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """An account of the gateway's machine whose owner may use the admin socket, and so the console."""
+
+    account: str
+    name: str
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Subjects:
     """Identities, by group, name or kind (``user``, ``service_account``): one that fits is enough. Empty, it is nobody."""
 

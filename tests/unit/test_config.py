@@ -6,7 +6,9 @@ import pytest
 
 from countersign.audit_settings import FilePlace, WebhookPlace
 from countersign.config import ConfigError, Listen, Upstream, load_config
+from countersign.model.identity import Person
 from countersign.recording_settings import RecordingSettings
+from countersign.review_settings import ReviewLimits
 from countersign.settings import is_loopback
 
 TARGET = """targets:
@@ -54,6 +56,35 @@ def test_the_least_configuration_and_its_defaults(load, tmp_path):
     assert config.policy.rules == ()
     assert config.warnings == ()
     assert config.config_digest == hashlib.sha256((tmp_path / "countersign.yaml").read_bytes()).hexdigest()
+
+
+def test_people_are_accounts_with_a_name_each(load):
+    people = "people:\n  - {account: ann, name: alice, groups: [dba, leads]}\n  - {account: bob}\n"
+    assert load(people + TARGET).people == (Person("ann", "alice", ("dba", "leads")), Person("bob", "os:bob"))
+
+
+@pytest.mark.parametrize(
+    ("people", "told"),
+    [
+        ("{account: ann}\n  - {account: ann, name: x}", "3: the account 'ann' stands here twice: a person counts once"),
+        ("{account: ann, name: x}\n  - {account: bob, name: x}", "3: another person is named 'x'"),
+        ("{account: ann, name: 'os:root'}", "2: 'os:root' is how another account is called that has no name"),
+        ("{account: ann, groups: [DBA]}", "2: 'DBA' is no name of a group"),
+        ("{name: ann}", "2: "),
+        ("{account: ann, role: dba}", "2: unknown key 'role'"),
+    ],
+)
+def test_people_that_could_be_mistaken_are_refused(refused, people, told):
+    assert refused(f"people:\n  - {people}\n{TARGET}").startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("reviews", "told"),
+    [("{at_once: -1}", "1: 'at_once' is -1"), ("{at_once: many}", "1: 'at_once' must be"), ("{each: 1}", "1: unknown key 'each'")],
+)
+def test_limits_of_reviews_are_numbers(refused, load, reviews, told):
+    assert refused(f"reviews: {reviews}\n{TARGET}").startswith(told)
+    assert load(f"reviews: {{denials_in_10m: 0}}\n{TARGET}").reviews == ReviewLimits(denials=0)
 
 
 def test_the_policies_warnings_are_the_configurations(load, tmp_path):
