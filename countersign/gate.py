@@ -36,6 +36,7 @@ from countersign.model.permit import _MINT
 from countersign.policy import Policy
 from countersign.reviews.errors import ReviewConflict
 from countersign.reviews.grants import Grants
+from countersign.reviews.machine import at_most_rows
 from countersign.reviews.records import command_json
 from countersign.reviews.service import Ask, Held, ReviewService
 
@@ -74,6 +75,9 @@ class Hold(Protocol):
 
     def shape(self) -> Shape | None:
         """What the command has in common with others, for grants; None where it is nothing that could be granted."""
+
+    def bound_problem(self) -> str:
+        """Why the command cannot be approved for at most so many rows; empty where it can."""
 
     def place(self) -> str | None:
         """What decides what the command does beside its bytes, equal for sessions in which it would do the same; None where that is this
@@ -309,6 +313,7 @@ class Gate:
                     partial(self._let_by, session, command, verdict, hold),
                     shape,
                     "" if place is None else digest_of(replace(session, id=place), command),
+                    hold.bound_problem(),
                 )
                 return await self._await_review(session, await self._reviews.open(ask), hold, ruling)
 
@@ -359,7 +364,7 @@ class Gate:
             if ended is not None:
                 hold.decided(ended)
             raise
-        return _permit(command_id, session, ruling.digest, review_id=review.id)
+        return _permit(command_id, session, ruling.digest, review_id=review.id, at_most_rows=at_most_rows(review))
 
     async def _decision(self, held: Held, hold: Hold) -> Review | None:
         """The review as decided, or None where the client or the target left first."""
@@ -432,8 +437,8 @@ async def _digest_apart(session: Session, command: Command) -> str:
     return digest_of(session, command)
 
 
-def _permit(command_id: str, session: Session, digest: str, *, review_id: str = "") -> Permit:
-    return Permit(command_id, session.id, digest, review_id, _mint=_MINT)
+def _permit(command_id: str, session: Session, digest: str, *, review_id: str = "", at_most_rows: int | None = None) -> Permit:
+    return Permit(command_id, session.id, digest, review_id, at_most_rows, _mint=_MINT)
 
 
 def _command_event(

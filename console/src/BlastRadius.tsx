@@ -2,8 +2,9 @@ import { useEffect, useState } from "react";
 import { type Reach, type Review, dryRun, getEstimate } from "./api";
 import { Shown } from "./parts";
 
-/** What the held command would touch: the target's estimate, and on request the count of a run that is rolled back. */
-export function BlastRadius({ review }: { review: Review }) {
+/** What the held command would touch: the target's estimate, and on request the count of a run that is rolled back. `onCounted` hears the
+ * rows of one that was counted exactly. */
+export function BlastRadius({ review, onCounted }: { review: Review; onCounted: (rows: number) => void }) {
   const [reach, setReach] = useState<Reach | null>(null);
   const [problem, setProblem] = useState("");
   const [busy, setBusy] = useState(false);
@@ -21,7 +22,13 @@ export function BlastRadius({ review }: { review: Review }) {
     setBusy(true);
     setProblem("");
     dryRun(review)
-      .then(setReach, (error: Error) => setProblem(error.message))
+      .then(
+        (found) => {
+          setReach(found);
+          onCounted(found.statements.reduce((rows, one) => rows + one.rows, 0));
+        },
+        (error: Error) => setProblem(error.message),
+      )
       .finally(() => setBusy(false));
   };
   return (

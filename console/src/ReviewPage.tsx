@@ -8,6 +8,7 @@ import { Chips, Countdown, Shown } from "./parts";
 export function ReviewPage({ id, known }: { id: string; known: Review | undefined }) {
   const [full, setFull] = useState<Review | null>(null);
   const [problem, setProblem] = useState("");
+  const [counted, setCounted] = useState<number | null>(null);
   const moved = known?.updated_at;
   useEffect(() => {
     getReview(id).then(setFull, (error: Error) => setProblem(error.message));
@@ -25,14 +26,21 @@ export function ReviewPage({ id, known }: { id: string; known: Review | undefine
           The command {warning}.
         </p>
       ))}
-      <Command review={full} onDecided={setFull} />
-      {full.state === "pending" && <BlastRadius review={full} />}
+      <Command review={full} counted={counted} onDecided={setFull} />
+      {full.state === "pending" && <BlastRadius review={full} onCounted={setCounted} />}
       <Facts review={full} />
     </main>
   );
 }
 
-function Command({ review, onDecided }: { review: Review; onDecided: (review: Review) => void }) {
+interface Deciding {
+  review: Review;
+  /** The rows that a dry run counted. */
+  counted: number | null;
+  onDecided: (review: Review) => void;
+}
+
+function Command({ review, counted, onDecided }: Deciding) {
   const box = useRef<HTMLPreElement>(null);
   const [read, setRead] = useState(false);
   const look = () => {
@@ -73,7 +81,7 @@ function Command({ review, onDecided }: { review: Review; onDecided: (review: Re
           </tbody>
         </table>
       )}
-      {(review.state === "pending" || review.state === "approved") && <Decide review={review} read={read} onDecided={onDecided} />}
+      {(review.state === "pending" || review.state === "approved") && <Decide review={review} read={read} counted={counted} onDecided={onDecided} />}
     </section>
   );
 }
@@ -85,16 +93,18 @@ const QUESTIONS: Record<DecisionKind, { label: string; reason: string; confirm: 
   force: { label: "Break the glass", reason: "Reason, which others will ask for", confirm: "Run it past all steps", style: "deny" },
 };
 
-function Decide({ review, read, onDecided }: { review: Review; read: boolean; onDecided: (review: Review) => void }) {
+function Decide({ review, read, counted, onDecided }: Deciding & { read: boolean }) {
   const [asking, setAsking] = useState<DecisionKind | "">("");
   const [reason, setReason] = useState("");
   const [problem, setProblem] = useState("");
   const [busy, setBusy] = useState(false);
   const may = (review.may ?? []).map((kind) => kind.replace("_", "-") as DecisionKind);
   const [wish, setWish] = useState<GrantWish | null>(null);
+  const [bound, setBound] = useState("");
+  const terms = wish ? { grant: wish } : bound !== "" ? { at_most_rows: Number(bound) } : {};
   const send = (kind: DecisionKind) => {
     setBusy(true);
-    decide(review, kind, reason, kind === "approve" ? wish : null)
+    decide(review, kind, reason, kind === "approve" ? terms : {})
       .then(() => getReview(review.id))
       .then(
         (after) => {
@@ -125,6 +135,20 @@ function Decide({ review, read, onDecided }: { review: Review; read: boolean; on
         <p>
           Run exactly this command, once: <strong>{review.command.statements.map((one) => one.summary).join("; ")}</strong>?
         </p>
+      )}
+      {asking === "approve" && !review.bound_problem && !wish && (
+        <label>
+          and undo it where it changes more rows than{" "}
+          <input
+            type="number"
+            min={0}
+            data-testid="at-most-rows"
+            placeholder={counted === null ? "any number" : `${counted}, as counted`}
+            value={bound}
+            onChange={(event) => setBound(event.target.value)}
+          />
+          {counted !== null && bound === "" && <button onClick={() => setBound(String(counted))}>as counted</button>}
+        </label>
       )}
       {asking === "approve" && review.shape && review.steps.length === 1 && review.steps[0]?.approvals === 1 && (
         <GrantFields shape={review.shape} onChange={setWish} />

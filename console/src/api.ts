@@ -82,6 +82,8 @@ export interface Review {
   steps: Step[];
   /** What the reader could decide now; only where one review was asked for. */
   may?: string[];
+  /** Why it cannot be approved for at most so many rows; empty where it can. */
+  bound_problem: string;
   /** Null where its command is none that could be granted. */
   shape: Shape | null;
   decisions: Decision[];
@@ -171,8 +173,13 @@ export const dryRun = (review: Review) =>
 export const getReview = (id: string) => call<Review>("GET", `reviews/${encodeURIComponent(id)}`);
 
 /** Decide on the digest that was on the screen; the gateway refuses any other. */
-export const decide = (review: Review, kind: DecisionKind, reason: string, grant: GrantWish | null = null) =>
-  call<Review>("POST", `reviews/${encodeURIComponent(review.id)}/${kind}`, { digest: review.digest, reason, ...(grant && { grant }) });
+export const decide = (
+  review: Review,
+  kind: DecisionKind,
+  reason: string,
+  terms: { grant?: GrantWish; at_most_rows?: number } = {},
+) =>
+  call<Review>("POST", `reviews/${encodeURIComponent(review.id)}/${kind}`, { digest: review.digest, reason, ...terms });
 
 export const listGrants = () => call<{ grants: Grant[] }>("GET", "grants");
 export const revokeGrant = (id: string) => call<{ grant: Grant }>("DELETE", `grants/${encodeURIComponent(id)}`);

@@ -106,9 +106,10 @@ class GrantWish(BaseModel):
 
 
 class ApprovalBody(DecisionBody):
-    """An approval, which may make a grant as well."""
+    """An approval, which may hold only for so many rows, or make a grant as well."""
 
     grant: GrantWish | None = None
+    at_most_rows: int | None = Field(default=None, ge=0)
 
 
 class DigestBody(BaseModel):
@@ -249,7 +250,7 @@ async def dry_run(review_id: str, body: DigestBody, services: Working, identity:
 async def approve(review_id: str, body: ApprovalBody, services: Working, identity: Someone) -> dict[str, Any]:
     """Approve exactly the command with this digest, and with a grant others of its shape."""
     wish = Wish(body.grant.seconds, body.grant.uses, body.grant.literals) if body.grant else None
-    return await _decide(services, review_id, identity, DecisionKind.APPROVE, body, wish)
+    return await _decide(services, review_id, identity, DecisionKind.APPROVE, body, wish, body.at_most_rows)
 
 
 @router.post("/api/v1/reviews/{review_id}/deny")
@@ -271,12 +272,21 @@ async def force(review_id: str, body: DecisionBody, services: Working, identity:
 
 
 async def _decide(
-    services: Working, review_id: str, identity: Someone, kind: DecisionKind, body: DecisionBody, wish: Wish | None = None
+    services: Working,
+    review_id: str,
+    identity: Someone,
+    kind: DecisionKind,
+    body: DecisionBody,
+    wish: Wish | None = None,
+    at_most_rows: int | None = None,
 ) -> dict[str, Any]:
     if not services.online:
         raise HTTPException(409, "the gateway is not running, so nothing is held")
     found = await services.reviews.get(review_id)
-    return review_json(await services.reviews.decide(found.id, identity, kind, body.digest, body.reason, wish))
+    decided = await services.reviews.decide(
+        found.id, identity, kind, body.digest, body.reason, wish=wish, at_most_rows=at_most_rows
+    )
+    return review_json(decided)
 
 
 @router.get("/api/v1/grants")

@@ -30,6 +30,7 @@ def review_json(review: Review, recent: list[dict[str, Any]] | None = None) -> d
     text = str(command.get("text", ""))
     parameters = [str(parameter["shown"]) for parameter in command.get("parameters", [])]  # type: ignore[attr-defined]
     shape: Any = command.pop("shape", None)
+    bound_problem = command.pop("bound_problem", "")
     command["text_shown"] = segments_json(text)
     return {
         "id": review.id,
@@ -54,6 +55,7 @@ def review_json(review: Review, recent: list[dict[str, Any]] | None = None) -> d
         ],
         "command": command,
         "shape": shape and {name: shape[name] for name in ("text", "literals")} | {"text_shown": segments_json(shape["text"])},
+        "bound_problem": bound_problem,
         "spoofing": spoofing("\n".join([text, *parameters])),
         **{name: review.command.get(name, "") for name in CLIENT},
         "recent": recent or [],

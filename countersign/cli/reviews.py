@@ -131,16 +131,19 @@ def approve(
         list[str] | None,
         typer.Option("--literal", metavar="N=VALUES", help="What literal N may be: any, 1..100 or open|closed; else as here."),
     ] = None,
+    at_most_rows: Annotated[int | None, typer.Option("--at-most-rows", min=0, help="Undo it where it changes more rows.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Approve exactly this command, and with --for others of its shape. On a terminal it is shown and you are asked first."""
     wish = _wish(grant, times, literal or [])
+    if wish and at_most_rows is not None:
+        raise typer.BadParameter("a grant has no bound on rows: give --for or --at-most-rows")
     shown = call(config, lambda client: client.get(f"reviews/{review}"))
     if sys.stdin.isatty() and not yes:
         describe(shown)
         if not typer.confirm("approve exactly this command?" if wish is None else "approve this command, and grant its shape?"):
             fail("not approved")
-    _decide(config, shown, "approve", reason, wish)
+    _decide(config, shown, "approve", reason, {"grant": wish} if wish else {"at_most_rows": at_most_rows})
 
 
 def _wish(duration: str, times: int, literals: list[str]) -> dict[str, Any] | None:
@@ -190,8 +193,8 @@ def force(
     _decide(config, call(config, lambda client: client.get(f"reviews/{review}")), "force", reason)
 
 
-def _decide(config: Any, shown: dict[str, Any], kind: str, reason: str, wish: dict[str, Any] | None = None) -> None:
-    body = {"digest": shown["digest"], "reason": reason} | ({"grant": wish} if wish else {})
+def _decide(config: Any, shown: dict[str, Any], kind: str, reason: str, more: dict[str, Any] | None = None) -> None:
+    body = {"digest": shown["digest"], "reason": reason} | (more or {})
     decided = call(config, lambda client: client.post(f"reviews/{shown['id']}/{kind}", body))
     typer.echo(f"{decided['id']} is {decided['state']}")
 

@@ -24,6 +24,8 @@ class Permit:
     session_id: str
     digest: str
     review_id: str = ""
+    at_most_rows: int | None = None
+    """How many rows it may change; whoever cannot see to that cannot spend it."""
     _mint: object = field(default=None, repr=False)
     _spent: bool = field(default=False, repr=False)
 
@@ -31,8 +33,10 @@ class Permit:
         if self._mint is not _MINT:
             raise PermitError("only the gate makes permits")
 
-    def spend(self, *, session_id: str, digest: str) -> None:
-        """Use the permit up. Raises ``PermitError`` where it is spent or does not fit."""
+    def spend(self, *, session_id: str, digest: str, keeps_bound: bool = False) -> None:
+        """Use the permit up. Raises ``PermitError`` where it is spent or does not fit, or has a bound that the caller does not say to keep."""
+        if self.at_most_rows is not None and not keeps_bound:
+            raise PermitError("this permit is for at most so many rows, which nobody would count")
         if self._spent:
             raise PermitError("this permit was spent before")
         if session_id != self.session_id or digest != self.digest:

@@ -76,6 +76,11 @@ def standing_approvals(review: Review) -> list[Decision]:
     return list(standing.values())
 
 
+def at_most_rows(review: Review) -> int | None:
+    """For how many rows at most a review is approved: the least of its approvals' bounds; None where none has one."""
+    return min((one.at_most_rows for one in standing_approvals(review) if one.at_most_rows is not None), default=None)
+
+
 def may_decide(review: Review, reviewer: Identity, kind: DecisionKind, now: datetime) -> str:
     """Why this identity may not decide so; empty where it may (I7)."""
     if reviewer.kind is not IdentityKind.USER:

@@ -118,6 +118,7 @@ def decision_event(review: Review, decision: Decision) -> AuditEvent:
             "decision": decision.kind.value,
             "step": decision.step,
             "reason": decision.reason,
+            "at_most_rows": decision.at_most_rows,
             "digest": decision.digest,
             "waited_ms": int((decision.decided_at - review.created_at).total_seconds() * 1000),
             "target": review.target,

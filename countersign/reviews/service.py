@@ -45,6 +45,7 @@ log = structlog.get_logger(__name__)
 Listener = Callable[[Review], None]
 LetBy = Callable[[], str]
 """The rule of a review's safe subset that would let its command run now; empty where none would."""
+MOST_ROWS = 2**53
 OWNER_LATE = timedelta(seconds=10)
 """How long the gateway that holds a command has to ask its safe subset, before another one expires the review."""
 
@@ -67,6 +68,8 @@ class Ask:
     let_by: LetBy = lambda: ""
     shape: Shape | None = None
     content: str = ""
+    bound_problem: str = "this protocol counts no rows"
+    """Why it cannot be approved for at most so many rows; empty where it can."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +137,10 @@ class ReviewService:
             on_behalf_of=session.identity.on_behalf_of,
             digest=ask.digest,
             rule=ask.verdict.rule,
-            command=command_json(ask.command) | client_json(session) | ({"shape": shape_json(ask.shape)} if ask.shape else {}),
+            command=command_json(ask.command)
+            | client_json(session)
+            | {"bound_problem": ask.bound_problem}
+            | ({"shape": shape_json(ask.shape)} if ask.shape else {}),
             terms=terms,
             created_at=now,
             expires_at=machine.ends_at(terms, now),
@@ -225,9 +231,18 @@ class ReviewService:
 
     # -- the reviewers' side
     async def decide(
-        self, review_id: str, reviewer: Identity, kind: DecisionKind, digest: str, reason: str, wish: Wish | None = None
+        self,
+        review_id: str,
+        reviewer: Identity,
+        kind: DecisionKind,
+        digest: str,
+        reason: str,
+        *,
+        wish: Wish | None = None,
+        at_most_rows: int | None = None,
     ) -> Review:
-        """Take one reviewer's decision on the digest that they saw. With a ``wish`` an approval makes a grant as well.
+        """Take one reviewer's decision on the digest that they saw. With a ``wish`` an approval makes a grant as well; it may hold only
+        where the command changes ``at_most_rows``.
 
         Raises ``ReviewNotFound``, ``NotAReviewer``, ``ReviewError`` where a reason is missing, and ``ReviewConflict`` where the review
         has moved on or expired, shows another digest, or has this reviewer's approval already.
@@ -243,9 +258,13 @@ class ReviewService:
             if wish is not None:
                 if kind is not DecisionKind.APPROVE:
                     raise ReviewError("a grant comes with an approval")
+                if at_most_rows is not None:
+                    raise ReviewError("a grant has no bound on rows: give one or the other")
                 made.append(self._grants.wished(review, reviewer, reason.strip(), wish))
+            if at_most_rows is not None:
+                _refuse_bound(review, kind, at_most_rows)
             step = min(machine.progress(review).step, len(review.terms.steps) - 1)
-            decision = Decision(reviewer.name, reviewer.authentication, kind, reason.strip(), digest, now, step)
+            decision = Decision(reviewer.name, reviewer.authentication, kind, reason.strip(), digest, now, step, at_most_rows)
             after = machine.decided(review, decision, now)
             forced = [moved(after, "review.forced")] if kind is DecisionKind.FORCE else []
             return after, [decision_event(after, decision), *forced, *events_between(review, after)]
@@ -407,6 +426,13 @@ class ReviewService:
         if waiting and not self._counts[waiting[0].review.identity]:
             del self._counts[waiting[0].review.identity]
         return waiting
+
+
+def _refuse_bound(review: Review, kind: DecisionKind, at_most_rows: int) -> None:
+    if kind is not DecisionKind.APPROVE or not 0 <= at_most_rows <= MOST_ROWS:
+        raise ReviewError("a bound is a number of rows, and goes with an approval")
+    if problem := review.command.get("bound_problem", "it was held by another version"):
+        raise ReviewError(f"this cannot be approved for at most so many rows: {problem}")
 
 
 def _outrun(review: Review) -> Review:

@@ -156,6 +156,21 @@ def test_i8_the_console_says_that_nothing_is_let_through_and_why(page: Page, gat
     expect(page.get_by_test_id("trouble")).to_have_count(0, timeout=30_000)
 
 
+def test_an_approval_is_bounded_by_the_rows_that_a_dry_run_counted(page: Page, gateway, in_background, direct):
+    with gateway.connect() as connection:
+        held = in_background(connection, "UPDATE orders SET status = 'bounded' WHERE id IN (41, 42)")
+        page.get_by_test_id(f"review-row-{gateway.pending()['id']}").click()
+        page.get_by_test_id("dry-run").click()
+        expect(page.get_by_text("exactly")).to_be_visible(timeout=15_000)
+        page.get_by_test_id("approve").click()
+        page.get_by_role("button", name="as counted").click()
+        expect(page.get_by_test_id("at-most-rows")).to_have_value("2")
+        page.get_by_test_id("at-most-rows").fill("1")
+        page.get_by_test_id("approve-confirm").click()
+        assert "it changed 2 rows, and was approved for at most 1" in str(held.join().error)
+    assert direct.execute("SELECT count(*) FROM orders WHERE status = 'bounded'").fetchone() == (0,)
+
+
 def test_an_approval_grants_its_shape_and_the_grant_is_revoked(page: Page, gateway, in_background):
     sql = "UPDATE orders SET status = 'granted' WHERE id = {}"
     with gateway.connect() as connection:

@@ -58,6 +58,9 @@ class Hold:
     def shape(self):
         return None
 
+    def bound_problem(self):
+        return ""
+
     def place(self):
         return self.where
 
@@ -294,3 +297,12 @@ async def test_the_store_itself_refuses_illegal_moves(scene):
     admitting.cancel()
     await asyncio.gather(admitting, return_exceptions=True)
     assert hold.review is not None
+
+
+async def test_i8_a_bound_that_nobody_counts_is_not_run(scene):
+    hold, admitting = await scene.hold()
+    await scene.reviews.decide(hold.review.id, BOB, DecisionKind.APPROVE, hold.review.digest, "", at_most_rows=5)
+    permit = await admitting
+    assert permit.at_most_rows == 5
+    with pytest.raises(PermitError, match="nobody would count"):
+        permit.spend(session_id=permit.session_id, digest=permit.digest)

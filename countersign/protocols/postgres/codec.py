@@ -183,6 +183,8 @@ class Running:
     plan: RowPlan | None = None
     hits: dict[str, int] = field(default_factory=dict)
     finished: bool = False
+    exceeded: int | None = None
+    """The rows that it changed where it was approved for fewer: it must be undone."""
     judged_by: object = None
     """The policy that permitted it, where that is known."""
     tags: list[str] = field(default_factory=list)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from countersign import _core
 from countersign.model import Denial
 from countersign.protocols.postgres import errors, messages
+from countersign.protocols.postgres.bounds import UNCOUNTED, counted_rows
 from countersign.protocols.postgres.codec import Asked, CopyData, Entry, Portal, Prepared, Running
 from countersign.protocols.postgres.errors import ProtocolViolation
 from countersign.protocols.postgres.naming import Use, Verb
@@ -242,6 +243,10 @@ class Answers:
         talk.target.decoder.set_copy(None, None)
         if head.asked is Asked.EXECUTE:
             talk.replies.answered()
+            if exceeded := _exceeds(running, tag):
+                running.exceeded = exceeded  # whoever asked waits, and has it undone
+                talk.next_rows()
+                return
             if kind != ord("s"):
                 self._steady.learn(running, simple=False)
                 await talk.finish(running, ok=True, summary=tag)
@@ -470,3 +475,12 @@ def _command_of(entry: Entry | None) -> str:
 
 def _nth(running: Running, index: int) -> str:
     return running.statements[index].text if index < len(running.statements) else ""
+
+
+def _exceeds(running: Running, tag: str) -> int | None:
+    """The rows that a command changed beyond the bound of its approval; a count that is not told is beyond any."""
+    bound = running.permit.at_most_rows
+    if bound is None:
+        return None
+    rows = counted_rows(tag)
+    return UNCOUNTED if rows is None else rows if rows > bound else None

@@ -15,6 +15,7 @@ from countersign.model.blast import Surveyor
 from countersign.model.grant import Shape
 from countersign.protocols.postgres import messages
 from countersign.protocols.postgres.access import AccessMode
+from countersign.protocols.postgres.bounds import bound_problem
 from countersign.protocols.postgres.codec import Asked, CopyData, Cursors, Entry, Names, Portal, Prepared, Replies, Running
 from countersign.protocols.postgres.lineage import Lineage, lineages
 from countersign.protocols.postgres.masking import (
@@ -118,6 +119,10 @@ class SessionHold:
         if self._conversation.circumstances().obstacle:
             return None
         return shape_of(self._command, self._conversation.surroundings.settings)
+
+    def bound_problem(self) -> str:
+        """See ``gate.Hold``."""
+        return bound_problem(self._command)
 
     def place(self) -> str | None:
         """See ``gate.Hold``."""

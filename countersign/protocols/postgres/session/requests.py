@@ -17,6 +17,7 @@ from countersign.model import Command, Denial, Effect, Permit
 from countersign.model.blast import Surveyor
 from countersign.policy import Policy
 from countersign.protocols.postgres import errors, messages
+from countersign.protocols.postgres.bounds import UNCOUNTED, bound_problem, is_exactly
 from countersign.protocols.postgres.codec import Asked, Entry, Learning, Names, Portal, Prepared, Running
 from countersign.protocols.postgres.copying import CopyOut, copies_out
 from countersign.protocols.postgres.errors import ProtocolViolation
@@ -234,7 +235,38 @@ class Requests:
         if command.is_plain_read and len(command.statements) == 1 and len(sql) <= LONGEST_LEARNED:
             running.learning = Learning(_core.shape_key(sql, True), generation)
         self._before_names_change(running)
+        if running.permit.at_most_rows is not None:
+            await self._bounded_query(raw, running)
+            return
         talk.forward(raw, Entry(Asked.QUERY, running=running, is_simple=True))
+
+    async def _bounded_query(self, raw: bytes, running: Running) -> None:
+        """A Query that may change only so many rows: the same text as the only statement of a segment, which is committed at its end, once
+        the rows have been counted."""
+        talk = self._talk
+        if not is_exactly(raw, running.sql):
+            raise ProtocolViolation("a bounded command must be sent as it was read")
+        for awaited in (ours(b"1"), ours(b"2")):
+            talk.replies.ask(awaited)
+        talk.target.wire.send(messages.parse(b"", running.sql.encode()) + messages.bind_texts(b"", b"", []))
+        await self._execute_bounded(messages.execute(b""), b"", Portal(running, query=""))
+        talk.forward(messages.SYNC, Entry(Asked.SYNC))
+
+    async def _execute_bounded(self, raw: bytes, name: bytes, portal: Portal) -> None:
+        """Nothing behind it is sent before its rows have been counted. Too many are undone by the server's own error, which ends their
+        transaction."""
+        talk, running = self._talk, portal.running
+        talk.forward(raw, Entry(Asked.EXECUTE, name=name, portal=portal, running=running))
+        await talk.settle()
+        if running.exceeded is not None:
+            bound = running.permit.at_most_rows
+            rows = "an unknown number of" if running.exceeded == UNCOUNTED else f"{running.exceeded:,}"
+            message = f"undone: it changed {rows} rows, and was approved for at most {bound:,}"
+            await talk.finish(running, ok=False, summary=message, error_code=errors.INSUFFICIENT_PRIVILEGE)
+            hint = "Narrow it down, or ask for more rows to be approved."
+            self._refuse_extended(Denial(running.permit.command_id, message, hint=hint, review_id=running.permit.review_id))
+        elif not running.finished:
+            await talk.finish(running, ok=False, summary="the target did not run it")
 
     async def _function_call(self, raw: bytes) -> None:
         talk = self._talk
@@ -371,8 +403,12 @@ class Requests:
         if problem := await self._transactions.ready_for(portal.running.command, is_bound=False):
             self._refuse_extended(Denial("", f"not run: {problem}"))
             return
-        if not self._talk.skipping:
-            self._talk.forward(raw, Entry(Asked.EXECUTE, name=name, portal=portal, running=portal.running))
+        if self._talk.skipping:
+            return
+        if portal.running.permit.at_most_rows is not None:
+            await self._execute_bounded(raw, name, portal)
+            return
+        self._talk.forward(raw, Entry(Asked.EXECUTE, name=name, portal=portal, running=portal.running))
 
     async def _is_withdrawn(self, running: Running) -> bool:
         """Whether the policy has changed since a portal was bound and does not allow its command any more; then it is refused. What a
@@ -600,7 +636,8 @@ class Requests:
 
     def _spend(self, permit: Permit, command: Command) -> Running:
         """The permit is used up here, where the bytes leave (I2)."""
-        permit.spend(session_id=self._talk.session.id, digest=digest_of(self._talk.session, command))
+        digest = digest_of(self._talk.session, command)
+        permit.spend(session_id=self._talk.session.id, digest=digest, keeps_bound=not bound_problem(command))
         readable = all(statement.kind not in NOT_TEXTS for statement in command.statements)
         sql = command.text if readable else ""
         kept = command.outline() if len(command.raw) > LONG_BYTES else command
