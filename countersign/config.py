@@ -11,6 +11,7 @@ from countersign.masking.rules import LABEL, ColumnLabels, Labelled, column_prob
 from countersign.model import Target
 from countersign.model.identity import Person
 from countersign.policy import Policy, PolicyError, load_policies
+from countersign.policy.warnings import idle_rules, undecidable
 from countersign.recording_settings import RecordingSettings, take_recordings
 from countersign.review_settings import ReviewLimits, take_reviews
 from countersign.settings import Secret, is_loopback, take_file, take_one_of, take_secret, warn_if_readable
@@ -149,6 +150,9 @@ def load_config(path: Path, *, with_policies: bool = True) -> Config:
     patterns = section.numbered_texts("policies", may_be_empty=True)
     policy = _policy(section, path.parent, patterns, labelled) if with_policies else Policy((), ())
     _warn_of_idle_labels(targets, policy, warnings)
+    people = _people(section)
+    warnings.extend(map(str, idle_rules(policy, [target.target.name for target in targets])))
+    warnings.extend(map(str, undecidable(policy, people)))
     store_path = _store(section, path.parent)
     recordings = take_recordings(section, path.parent, warnings)
     config = Config(
@@ -157,7 +161,7 @@ def load_config(path: Path, *, with_policies: bool = True) -> Config:
         audit=take_audit(section, path.parent, store_path, warnings),
         recordings=recordings,
         reviews=take_reviews(section),
-        people=_people(section),
+        people=people,
         console=console,
         admin_socket=_admin_socket(section, path.parent),
         targets=targets,

@@ -86,8 +86,12 @@ async def _serve(config: Config) -> None:
 
 
 @app.command()
-def check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Check the configuration and its policies, and name everything that is wrong."""
+def check(
+    config: ConfigOption = DEFAULT_CONFIG,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 for warnings too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the configuration and its policies, and name everything that is wrong, or can hardly be meant."""
     try:
         loaded = load_config(config)
     except ConfigError as error:
@@ -96,11 +100,16 @@ def check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) ->
             print_json({"ok": False, "problems": problems, "warnings": []})
             raise typer.Exit(1) from error
         fail(f"{len(error.problems)} problem(s)\n{error}")
+    fails = strict and bool(loaded.warnings)
     if as_json:
-        print_json({"ok": True, "problems": [], "warnings": list(loaded.warnings)})
+        print_json({"ok": not fails, "problems": [], "warnings": list(loaded.warnings)})
+    else:
+        for warning in loaded.warnings:
+            typer.echo(f"warning: {warning}", err=True)
+    if fails:
+        raise typer.Exit(1)
+    if as_json:
         return
-    for warning in loaded.warnings:
-        typer.echo(f"warning: {warning}", err=True)
     rules = f"{len(loaded.policy.rules)} rules, {len(loaded.policy.masks)} mask rules"
     typer.echo(f"{config}: sound ({len(loaded.targets)} targets, {rules})")
 

@@ -12,7 +12,7 @@ from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, cal
 from countersign.cli.simulation import simulate
 from countersign.model import Command, Identity, IdentityKind, Moment, Session
 from countersign.policy import PolicyError, Rule
-from countersign.policy.cases import Outcome, run_file, unreached
+from countersign.policy.cases import Outcome, junit_xml, run_file, unreached
 from countersign.policy.cel import context_of
 from countersign.policy.explain import Explained
 from countersign.policy.explain import explain as explained
@@ -120,6 +120,10 @@ def _explained_json(one: Explained) -> dict[str, object]:
 def test(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Files of tests.", show_default=False)],
     coverage: Annotated[bool, typer.Option("--coverage", help="List the rules that no test reaches.")] = False,
+    min_coverage: Annotated[
+        float, typer.Option("--min-coverage", min=0, max=100, help="Fail where fewer percent of the rules are reached.")
+    ] = 0,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write the results to this file, as JUnit's XML.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run unit tests of policies. Exit code 1 where one fails. Neither gateway nor target nor configuration is needed."""
@@ -140,6 +144,12 @@ def test(
         print_json({"tests": [_outcome_json(outcome) for outcome in outcomes], "unreached": [_rule_json(rule) for rule in missed]})
     else:
         _tell(outcomes, missed if coverage else [])
+    if junit is not None:
+        junit.write_bytes(junit_xml(outcomes))
+    rules = len({(Path(rule.file).resolve(), rule.name) for trial in trials for rule in trial.rules})
+    covered = 100.0 * (rules - len(missed)) / rules if rules else 100.0
+    if covered < min_coverage:
+        fail(f"{covered:.1f} % of the rules are reached, {min_coverage:g} % are asked for")
     if failed:
         raise typer.Exit(1)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 from countersign.model import Action, Command, Identity, IdentityKind, Moment, Session, Target, Verdict
 from countersign.policy.errors import PolicyError
@@ -204,3 +205,27 @@ def unreached(trials: Sequence[Trial]) -> Iterator[Rule]:
     reached = {(Path(rule.file).resolve(), rule.name) for trial in trials for rule in trial.rules if rule.name in trial.reached}
     rules = {(Path(rule.file).resolve(), rule.name): rule for trial in trials for rule in trial.rules}
     return (rule for key, rule in rules.items() if key not in reached)
+
+
+def junit_xml(outcomes: Sequence[Outcome]) -> bytes:
+    """The outcomes as JUnit's XML, which CI systems show."""
+    failed = [outcome for outcome in outcomes if not outcome.passed]
+    suite = Element("testsuite", name="countersign policy test", tests=str(len(outcomes)), failures=str(len(failed)))
+    for outcome in outcomes:
+        case, verdict = outcome.case, outcome.verdict
+        told = SubElement(suite, "testcase", name=_printable(case.name), classname=_printable(case.file), line=str(case.line))
+        if not outcome.passed:
+            wanted = f"{case.expected}{f' by rule {case.rule!r}' if case.rule else ''}"
+            got = f"expected {wanted}, got {verdict.action} by rule {verdict.rule!r}"
+            SubElement(told, "failure", message=_printable(got))
+    return bytes(tostring(suite, encoding="utf-8", xml_declaration=True))
+
+
+def _printable(text: str) -> str:
+    """Without what XML 1.0 has no place for (section 2.2)."""
+    return "".join(
+        letter
+        if letter in "\t\n" or (letter >= " " and not "\ud800" <= letter <= "\udfff" and letter not in "\ufffe\uffff")
+        else "\ufffd"
+        for letter in text
+    )

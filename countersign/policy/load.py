@@ -14,9 +14,9 @@ from countersign.masking.rules import DETECTORS, GROUPS, OPERATORS, RANGE_UNITS,
 from countersign.model import Action, Effect, IdentityKind, Subjects
 from countersign.policy.cel import Condition, ConditionError
 from countersign.policy.errors import PolicyError
-from countersign.policy.names import bare_names
 from countersign.policy.rules import Policy, Rule
 from countersign.policy.terms import review_terms, unknown_names
+from countersign.policy.warnings import warnings_of
 from countersign.yaml_lines import Mapping, Problem, Section, parse
 
 DEFAULT_FILE = Path(__file__).with_name("default.yaml")
@@ -52,7 +52,7 @@ def load_policies(paths: Sequence[Path], labelled: Labelled | None = MappingProx
         raise PolicyError(problems)
     defaults = tuple(rule for rule in rules if rule.file == str(DEFAULT_FILE))
     theirs = tuple(rule for rule in rules if rule.file != str(DEFAULT_FILE))
-    warnings = tuple(warning for rule in rules for warning in _warnings(rule))
+    warnings = tuple(str(problem) for problem in warnings_of(theirs))
     digests = tuple((str(path), hashlib.sha256(data).hexdigest()) for path, data in files)
     return Policy(theirs, defaults, tuple(mask for mask, _, _ in masks), digest.hexdigest(), labelled or {}, warnings, digests)
 
@@ -127,12 +127,6 @@ def _detector(item: Section) -> Iterator[tuple[str, str]]:
     item.finish()
     if name and pattern:
         yield name, detector
-
-
-def _warnings(rule: Rule) -> Iterator[str]:
-    for name in bare_names(rule.condition.expression) if rule.condition is not None else ():
-        message = f"rule {rule.name!r} compares {name.variable} with {name.constant!r}, which names nothing that exists"
-        yield str(Problem(rule.file, rule.line, message, f"names are {name.form}"))
 
 
 def _complain_of_twins(what: str, named: list[tuple[str, str, int]], problems: list[Problem]) -> None:

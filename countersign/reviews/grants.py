@@ -153,6 +153,12 @@ class Grants:
         now = self._clock()
         return [grant for grant in await self._store.all() if grant.is_live(now) or not only_live]
 
+    async def revoke_of(self, review_id: str, by: Identity) -> None:
+        """End what this person has granted with an approval that they take back."""
+        for grant in await self.select():
+            if (grant.review_id, grant.granted_by) == (review_id, by.name):
+                await self.revoke(grant.id, by)
+
     async def revoke(self, id_or_prefix: str, by: Identity) -> Grant:
         """End a grant at once. Raises ``ReviewNotFound``, ``NotAReviewer`` and ``ReviewConflict``."""
         grant = await self._store.get(id_or_prefix)

@@ -46,6 +46,8 @@ Listener = Callable[[Review], None]
 LetBy = Callable[[], str]
 """The rule of a review's safe subset that would let its command run now; empty where none would."""
 MOST_ROWS = 2**53
+ALL = 10_000_000
+"""Beyond what a store holds."""
 OWNER_LATE = timedelta(seconds=10)
 """How long the gateway that holds a command has to ask its safe subset, before another one expires the review."""
 
@@ -272,6 +274,8 @@ class ReviewService:
         after = await self._change(review_id, change)
         if made:
             await self._grants.make(made[0])
+        if kind is DecisionKind.TAKE_BACK:
+            await self._grants.revoke_of(after.id, reviewer)
         if kind is DecisionKind.FORCE:
             log.warning("glass_broken", review_id=after.id, by=reviewer.name, reason=reason.strip())
         return after
@@ -364,9 +368,9 @@ class ReviewService:
 
         An approved and unused review keeps its state until it expires; its client is gone, so it never runs (I4).
         """
-        for review in await self._store.select([ReviewState.PENDING]):
+        for review in await self._store.select([ReviewState.PENDING], limit=ALL):
             await self._end_if_open(review, ReviewState.CANCELLED, "the gateway stopped while it was held")
-        for review in await self._store.select([ReviewState.APPROVED]):
+        for review in await self._store.select([ReviewState.APPROVED], limit=ALL):
             if review.released_at is not None:
                 why = "outcome not known: the gateway stopped while it ran"
                 await self._end_if_open(review, ReviewState.FAILED, why)

@@ -11,9 +11,10 @@ TOO_MANY = "undone: it changed 30 rows, and was approved for at most 29"
 @pytest.fixture(scope="module", autouse=True)
 def rows(database):
     with psycopg.connect(database.uri, autocommit=True) as connection:
-        connection.execute(
-            "CREATE TABLE counted (id int PRIMARY KEY, n int); INSERT INTO counted SELECT i, 0 FROM generate_series(1, 30) i"
-        )
+        connection.execute("CREATE TABLE counted (id int PRIMARY KEY, n int)")
+        connection.execute("INSERT INTO counted SELECT i, 0 FROM generate_series(1, 30) i")
+        connection.execute("CREATE TABLE parents (id int PRIMARY KEY)")
+        connection.execute("CREATE TABLE children (id int REFERENCES parents ON DELETE CASCADE)")
 
 
 def approve(gateway, bound):
@@ -127,6 +128,7 @@ def test_what_became_of_it_is_on_record(gateway, direct, zero, eventually):
         ("DELETE FROM counted RETURNING id", "WITH or RETURNING"),
         ("WITH gone AS (DELETE FROM counted RETURNING id) UPDATE counted SET n = 1", "WITH or RETURNING"),
         ("UPDATE counted SET n = 1; DELETE FROM counted", "a single INSERT, UPDATE, DELETE or MERGE"),
+        ("DELETE FROM parents", "it changes more than the rows of one table"),
         ("CREATE TABLE uncounted (id int)", "a single INSERT, UPDATE, DELETE or MERGE"),
         ("DO 'BEGIN DELETE FROM counted; END'", "a single INSERT, UPDATE, DELETE or MERGE"),
         ("COPY counted FROM STDIN", "the server does not count the rows of COPY"),

@@ -20,8 +20,8 @@ def bound_problem(command: Command) -> str:
     if not command.effects <= {Effect.READ, Effect.WRITE} or len(command.statements) != 1:
         return "only a single INSERT, UPDATE, DELETE or MERGE of which all is understood can be bounded"
     (statement,) = command.statements
-    if statement.named or statement.triggers:
-        return "it runs more than its own statement, and the server counts only the rows of that"
+    if statement.named or statement.triggers or len(statement.writes) != 1:
+        return "it changes more than the rows of one table, and the server counts only those of its own statement"
     try:
         (raw,) = postgast.parse(command.text).stmts
         kind, tree = inner(raw.stmt)

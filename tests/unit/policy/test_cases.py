@@ -1,6 +1,7 @@
 import json
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner
@@ -126,3 +127,25 @@ def test_explain_says_of_every_rule_what_keeps_it_from_matching(tmp_path):
         "rule 'moves': deny: its condition is false\n" in text
         and "(default, where none of yours matches): review: matches\n" in text
     )
+
+
+def test_results_are_written_for_ci_systems(run, tmp_path):
+    tests = (
+        one('sql: DROP TABLE a, name: "drops \\x01 <all>", expect: allow')
+        + one("sql: SELECT 1, expect: allow").split("tests:\n")[1]
+    )
+    assert run(tests, "--junit", str(tmp_path / "out.xml")).exit_code == 1
+    suite = ElementTree.parse(tmp_path / "out.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
+    failed, passed = suite
+    assert failed.get("name") == "drops \ufffd <all>" and failed[0].get("message").startswith(
+        "expected allow, got deny by rule 'no-drops'"
+    )
+    assert passed.get("name") == "SELECT 1" and len(passed) == 0
+
+
+def test_too_little_coverage_fails(run):
+    tests = one("sql: DROP TABLE a, expect: deny")
+    assert run(tests, "--min-coverage", "25").exit_code == 0
+    done = run(tests, "--min-coverage", "26")
+    assert done.exit_code == 1 and "25.0 % of the rules are reached, 26 % are asked for" in done.output

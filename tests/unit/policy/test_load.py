@@ -185,7 +185,9 @@ def test_a_field_of_another_namespace_is_told_where_it_is(refused):
 
 
 def test_a_condition_that_compares_full_names_with_a_bare_one_gets_a_warning(load, tmp_path):
-    policy = load(RULE.format("deny\n    when: \"'log' in command.writes\""), "rules: [{name: b, action: deny, when: 'true'}]")
+    policy = load(
+        RULE.format("deny\n    when: \"'log' in command.writes\""), "rules: [{name: b, action: deny, when: command.asks_unmasked}]"
+    )
     what = "rule 'a' compares command.writes with 'log', which names nothing that exists (hint: names are schema.table)"
     assert policy.warnings == (f"{tmp_path}/p0.yaml:2: {what}",)
 

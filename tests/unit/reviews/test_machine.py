@@ -30,11 +30,12 @@ from countersign.model import (
     Target,
     Verdict,
 )
+from countersign.model.grant import Shape
 from countersign.review_settings import ReviewLimits
 from countersign.reviews import machine
 from countersign.reviews.errors import NotAReviewer, ReviewConflict, ReviewError
 from countersign.reviews.fatigue import Fatigue
-from countersign.reviews.grants import Grants
+from countersign.reviews.grants import Grants, Wish
 from countersign.reviews.service import Ask, ReviewService
 from countersign.store import Database, StoredAuditLog, StoredGrants, StoredReviews
 
@@ -173,6 +174,24 @@ async def test_i4_an_approval_can_be_taken_back_until_the_command_runs(scene):
     assert review.state is ReviewState.CANCELLED and "took the approval back" in review.outcome
     with pytest.raises(ReviewConflict):
         await scene.reviews.release(scene.held)
+
+
+async def test_i4_a_grant_goes_with_the_approval_that_is_taken_back(scene):
+    shape = Shape("key", "DELETE FROM t", ())
+    scene.held = await scene.reviews.open(replace(scene.ask(ReviewTerms()), shape=shape))
+    await scene.reviews.decide(scene.held.review.id, ROOT, APPROVE, "d1", "", wish=Wish(60, 5, {}))
+    assert len(await scene.grants.select()) == 1
+    await scene.decide(ROOT, TAKE_BACK)
+    assert await scene.grants.select() == []
+    assert (await scene.kinds())[-1] == "grant.revoked"
+
+
+async def test_a_restart_cancels_however_many_were_held(scene):
+    for number in range(520):
+        await scene.reviews.open(scene.ask(ReviewTerms(), command_id=f"cmd-{number}"))
+    scene.restart()
+    await scene.reviews.recover()
+    assert await scene.reviews.select([ReviewState.PENDING]) == []
 
 
 async def test_i4_what_runs_cannot_be_taken_back(scene):
