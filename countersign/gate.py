@@ -34,9 +34,10 @@ from countersign.model.command import SHOWN_CHARACTERS
 from countersign.model.grant import Grant, Shape
 from countersign.model.permit import _MINT
 from countersign.policy import Policy
-from countersign.reviews.errors import ReviewConflict
+from countersign.reviews.errors import ReviewConflict, ReviewError
 from countersign.reviews.grants import Grants
 from countersign.reviews.machine import at_most_rows
+from countersign.reviews.proposals import Proposal
 from countersign.reviews.records import command_json
 from countersign.reviews.service import Ask, Held, ReviewService
 
@@ -48,6 +49,7 @@ UNMASKING = "built-in: unmasking"
 TOO_LONG = f"this needs a review, and no reviewer could see all of it: {SHOWN_CHARACTERS:,} characters at most are kept"
 """What is shown in part could say anything in the rest (I10)."""
 HASHED_APART_BYTES = 4 << 20
+PROPOSED = "The reviewer lets exactly this through instead, once, within 30 minutes: "
 REMINDER_S = 15.0
 """How often a waiting client is told that its command is still held."""
 
@@ -82,6 +84,9 @@ class Hold(Protocol):
     def place(self) -> str | None:
         """What decides what the command does beside its bytes, equal for sessions in which it would do the same; None where that is this
         session's alone."""
+
+    async def read(self, text: str) -> Command:
+        """How a text would be read as a command of this session without parameters."""
 
     def judged(self, ruling: Ruling) -> None:
         """The verdict is in the audit log; called once, unless something failed, before anything else."""
@@ -297,11 +302,17 @@ class Gate:
                 if shape is not None and await self._granted(session, command, verdict, command_id, digest, shape):
                     hold.judged(ruling)
                     return _permit(command_id, session, digest)
+                place = hold.place()
+                proposal = self._reviews.proposals.take(session, command, place, self._clock())
+                if proposal is not None:
+                    await self._proposed(session, command, verdict, ruling, proposal)
+                    hold.judged(ruling)
+                    return _permit(command_id, session, digest)
                 if refusal := self._reviews.refusal(session.identity.name):
                     return await self._refused(
                         session, command, replace(verdict, action=Action.DENY, message=refusal), ruling, hold
                     )
-                place = hold.place()
+                is_shared = place is not None and not hold.transaction_open
                 ask = Ask(
                     session,
                     command,
@@ -312,10 +323,29 @@ class Gate:
                     hold.surveyor,
                     partial(self._let_by, session, command, verdict, hold),
                     shape,
-                    "" if place is None else digest_of(replace(session, id=place), command),
+                    digest_of(replace(session, id=str(place)), command) if is_shared else "",
                     hold.bound_problem(),
+                    partial(self._read_proposal, session, hold),
                 )
                 return await self._await_review(session, await self._reviews.open(ask), hold, ruling)
+
+    async def _proposed(self, session: Session, command: Command, verdict: Verdict, ruling: Ruling, proposal: Proposal) -> None:
+        """Put on record that a command is what a reviewer has proposed."""
+        made = _command_event(session, command, verdict, ruling.command_id, ruling.digest)
+        await self._audit.append(AuditEvent(made.kind, {**made.body, "proposed_in": proposal.review_id}))
+
+    async def _read_proposal(self, session: Session, hold: Hold, text: str) -> tuple[Command, str]:
+        """A reviewer's proposal as this session would have it read, and where. Raises ``ReviewError`` where the policy denies it, or nobody
+        may let it through by proposing it."""
+        command, place = await hold.read(text), hold.place()
+        verdict = self._verdict(session, command, False)
+        if verdict.action is Action.DENY:
+            raise ReviewError(f"rule {verdict.rule!r} denies what you propose{f': {verdict.message}' if verdict.message else ''}")
+        if command.asks_unmasked:
+            raise ReviewError("what you propose asks for real values of what is masked: approve such a command itself")
+        if place is None:
+            raise ReviewError("nothing can be proposed to a session that may have changed where names are looked for")
+        return command, place
 
     async def _refused(self, session: Session, command: Command, verdict: Verdict, ruling: Ruling, hold: Hold) -> Denial:
         await self._audit.append(_command_event(session, command, verdict, ruling.command_id, ruling.digest))
@@ -497,7 +527,9 @@ def _denied_by_review(command_id: str, review: Review) -> Denial:
                 command_id,
                 f"denied by a reviewer: {decision.reason}",
                 detail=f"Review {review.id} by {decision.reviewer}, rule {review.rule!r}.",
-                hint="Read the reason and change your plan; the same command will be held again.",
+                hint=f"{PROPOSED}{decision.proposal}"
+                if decision.proposal
+                else "Read the reason and change your plan; the same command will be held again.",
                 review_id=review.id,
             )
         case ReviewState.EXPIRED:

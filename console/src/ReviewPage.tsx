@@ -101,10 +101,11 @@ function Decide({ review, read, counted, onDecided }: Deciding & { read: boolean
   const may = (review.may ?? []).map((kind) => kind.replace("_", "-") as DecisionKind);
   const [wish, setWish] = useState<GrantWish | null>(null);
   const [bound, setBound] = useState("");
+  const [proposal, setProposal] = useState("");
   const terms = wish ? { grant: wish } : bound !== "" ? { at_most_rows: Number(bound) } : {};
   const send = (kind: DecisionKind) => {
     setBusy(true);
-    decide(review, kind, reason, kind === "approve" ? terms : {})
+    decide(review, kind, reason, kind === "approve" ? terms : kind === "deny" && proposal.trim() ? { proposal } : {})
       .then(() => getReview(review.id))
       .then(
         (after) => {
@@ -164,6 +165,12 @@ function Decide({ review, read, counted, onDecided }: Deciding & { read: boolean
                 value={reason}
                 onChange={(event) => setReason(event.target.value)}
               />
+            </label>
+          )}
+          {asking === "deny" && (
+            <label>
+              What passes once instead, if anything
+              <textarea data-testid="proposal" value={proposal} onChange={(event) => setProposal(event.target.value)} />
             </label>
           )}
           <button

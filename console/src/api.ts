@@ -177,7 +177,7 @@ export const decide = (
   review: Review,
   kind: DecisionKind,
   reason: string,
-  terms: { grant?: GrantWish; at_most_rows?: number } = {},
+  terms: { grant?: GrantWish; at_most_rows?: number; proposal?: string } = {},
 ) =>
   call<Review>("POST", `reviews/${encodeURIComponent(review.id)}/${kind}`, { digest: review.digest, reason, ...terms });
 

@@ -105,6 +105,12 @@ class GrantWish(BaseModel):
     literals: dict[int, str] = {}
 
 
+class DenialBody(DecisionBody):
+    """A denial, which may propose what would be let through instead."""
+
+    proposal: str = Field(default="", max_length=4000)
+
+
 class ApprovalBody(DecisionBody):
     """An approval, which may hold only for so many rows, or make a grant as well."""
 
@@ -254,9 +260,9 @@ async def approve(review_id: str, body: ApprovalBody, services: Working, identit
 
 
 @router.post("/api/v1/reviews/{review_id}/deny")
-async def deny(review_id: str, body: DecisionBody, services: Working, identity: Someone) -> dict[str, Any]:
+async def deny(review_id: str, body: DenialBody, services: Working, identity: Someone) -> dict[str, Any]:
     """Deny, with the reason that the agent reads."""
-    return await _decide(services, review_id, identity, DecisionKind.DENY, body)
+    return await _decide(services, review_id, identity, DecisionKind.DENY, body, proposal=body.proposal)
 
 
 @router.post("/api/v1/reviews/{review_id}/take-back")
@@ -279,12 +285,13 @@ async def _decide(
     body: DecisionBody,
     wish: Wish | None = None,
     at_most_rows: int | None = None,
+    proposal: str = "",
 ) -> dict[str, Any]:
     if not services.online:
         raise HTTPException(409, "the gateway is not running, so nothing is held")
     found = await services.reviews.get(review_id)
     decided = await services.reviews.decide(
-        found.id, identity, kind, body.digest, body.reason, wish=wish, at_most_rows=at_most_rows
+        found.id, identity, kind, body.digest, body.reason, wish=wish, at_most_rows=at_most_rows, proposal=proposal
     )
     return review_json(decided)
 

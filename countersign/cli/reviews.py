@@ -167,10 +167,17 @@ def _wish(duration: str, times: int, literals: list[str]) -> dict[str, Any] | No
 def deny(
     review: str,
     reason: Annotated[str, typer.Option(help="Why: the agent reads it.")],
+    instead: Annotated[str, typer.Option("--instead", metavar="SQL", help="What passes once instead; the agent is told.")] = "",
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Deny a held command with a reason."""
-    _decide(config, call(config, lambda client: client.get(f"reviews/{review}")), "deny", reason)
+    """Deny a held command with a reason, and perhaps with what you would let through instead."""
+    _decide(
+        config,
+        call(config, lambda client: client.get(f"reviews/{review}")),
+        "deny",
+        reason,
+        {"proposal": instead} if instead else None,
+    )
 
 
 @app.command("take-back")

@@ -119,6 +119,7 @@ def decision_event(review: Review, decision: Decision) -> AuditEvent:
             "step": decision.step,
             "reason": decision.reason,
             "at_most_rows": decision.at_most_rows,
+            "proposal": decision.proposal,
             "digest": decision.digest,
             "waited_ms": int((decision.decided_at - review.created_at).total_seconds() * 1000),
             "target": review.target,

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -30,6 +30,7 @@ from countersign.reviews.contract import ReviewStore
 from countersign.reviews.errors import NotAReviewer, ReviewConflict, ReviewError
 from countersign.reviews.fatigue import Fatigue
 from countersign.reviews.grants import Grants, Wish, shape_json
+from countersign.reviews.proposals import LONGEST, Proposals
 from countersign.reviews.records import (
     client_json,
     command_json,
@@ -48,6 +49,8 @@ LetBy = Callable[[], str]
 MOST_ROWS = 2**53
 ALL = 10_000_000
 """Beyond what a store holds."""
+ReadProposal = Callable[[str], Awaitable[tuple[Command, str]]]
+"""How a text that is proposed instead reads in the session that asks, and where. Raises ``ReviewError`` where it cannot be let through."""
 OWNER_LATE = timedelta(seconds=10)
 """How long the gateway that holds a command has to ask its safe subset, before another one expires the review."""
 
@@ -72,6 +75,7 @@ class Ask:
     content: str = ""
     bound_problem: str = "this protocol counts no rows"
     """Why it cannot be approved for at most so many rows; empty where it can."""
+    read_proposal: ReadProposal | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +97,7 @@ class ReviewService:
         self._grants = grants
         self._clock = clock
         self._new_id = new_id
+        self.proposals = Proposals()
         self._fatigue = Fatigue(limits or ReviewLimits())
         self._waiting: dict[str, list[Held]] = {}
         """Who waits for each review here: who opened it, and who has asked for the same since, the newest last."""
@@ -242,9 +247,10 @@ class ReviewService:
         *,
         wish: Wish | None = None,
         at_most_rows: int | None = None,
+        proposal: str = "",
     ) -> Review:
         """Take one reviewer's decision on the digest that they saw. With a ``wish`` an approval makes a grant as well; it may hold only
-        where the command changes ``at_most_rows``.
+        where the command changes ``at_most_rows``. A denial may carry a ``proposal``, which passes once instead.
 
         Raises ``ReviewNotFound``, ``NotAReviewer``, ``ReviewError`` where a reason is missing, and ``ReviewConflict`` where the review
         has moved on or expired, shows another digest, or has this reviewer's approval already.
@@ -252,6 +258,7 @@ class ReviewService:
         if not reason.strip() and kind in _REASON_NEEDED:
             raise ReviewError(_REASON_NEEDED[kind])
 
+        read = await self._read_proposal(review_id, reviewer, kind, digest, proposal) if proposal else None
         made: list[Grant] = []
 
         def change(review: Review) -> tuple[Review, list[AuditEvent]]:
@@ -266,12 +273,17 @@ class ReviewService:
             if at_most_rows is not None:
                 _refuse_bound(review, kind, at_most_rows)
             step = min(machine.progress(review).step, len(review.terms.steps) - 1)
-            decision = Decision(reviewer.name, reviewer.authentication, kind, reason.strip(), digest, now, step, at_most_rows)
+            decision = Decision(
+                reviewer.name, reviewer.authentication, kind, reason.strip(), digest, now, step, at_most_rows, proposal
+            )
             after = machine.decided(review, decision, now)
             forced = [moved(after, "review.forced")] if kind is DecisionKind.FORCE else []
             return after, [decision_event(after, decision), *forced, *events_between(review, after)]
 
-        after = await self._change(review_id, change)
+        after = await self._store.change(review_id, change)
+        if read is not None:  # before the agent hears of it
+            self.proposals.put(after, reviewer.name, *read, self._clock())
+        self._announce(after)
         if made:
             await self._grants.make(made[0])
         if kind is DecisionKind.TAKE_BACK:
@@ -279,6 +291,23 @@ class ReviewService:
         if kind is DecisionKind.FORCE:
             log.warning("glass_broken", review_id=after.id, by=reviewer.name, reason=reason.strip())
         return after
+
+    async def _read_proposal(
+        self, review_id: str, reviewer: Identity, kind: DecisionKind, digest: str, proposal: str
+    ) -> tuple[Command, str]:
+        review = await self._store.get(review_id)
+        self._refuse_decision(review, reviewer, kind, digest)
+        if kind is not DecisionKind.DENY:
+            raise ReviewError("a proposal goes with a denial")
+        if len(proposal) > LONGEST:
+            raise ReviewError(f"a proposal has {LONGEST:,} characters at most")
+        if proposal == review.command.get("text"):
+            raise ReviewError("that is what was asked for: approve it")
+        waiting = self._waiting.get(review.id)
+        read = waiting[-1].ask.read_proposal if waiting else None
+        if read is None:
+            raise ReviewError("nothing can be proposed instead here")
+        return await read(proposal)
 
     def _refuse_decision(self, review: Review, reviewer: Identity, kind: DecisionKind, digest: str) -> None:
         now = self._clock()

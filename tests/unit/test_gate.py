@@ -61,6 +61,9 @@ class Hold:
     def bound_problem(self):
         return ""
 
+    async def read(self, text):
+        return replace(WRITE, text=text, raw=text.encode())
+
     def place(self):
         return self.where
 

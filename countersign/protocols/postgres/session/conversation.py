@@ -95,8 +95,10 @@ class SessionHold:
         command: Command,
         on_held: Callable[[], Awaitable[None]],
         surveyor: Surveyor | None,
+        read: Callable[[str], Awaitable[Command]],
     ) -> None:
         self._conversation = conversation
+        self._read = read
         self._command = command
         self._on_held = on_held
         self.surveyor = surveyor
@@ -120,14 +122,17 @@ class SessionHold:
             return None
         return shape_of(self._command, self._conversation.surroundings.settings)
 
+    async def read(self, text: str) -> Command:
+        """See ``gate.Hold``."""
+        return await self._read(text)
+
     def bound_problem(self) -> str:
         """See ``gate.Hold``."""
         return bound_problem(self._command)
 
     def place(self) -> str | None:
         """See ``gate.Hold``."""
-        circumstances = self._conversation.circumstances()
-        if circumstances.obstacle or circumstances.notes:
+        if self._conversation.circumstances().obstacle:
             return None
         return json.dumps(dict(self._conversation.surroundings.settings), sort_keys=True)
 

@@ -560,7 +560,7 @@ class Requests:
         if not command.is_plain_read:
             await talk.settle()
         self._judged_by = gate.policy
-        talk.hold = hold = SessionHold(talk, command, self._transactions.give_back, self._surveyor(command))
+        talk.hold = hold = SessionHold(talk, command, self._transactions.give_back, self._surveyor(command), self._read_query)
         try:
             answer = await gate.admit(talk.session, command, hold)
         finally:
@@ -591,6 +591,13 @@ class Requests:
         catalog.expire()
         reading = inspect_sql(command.text, (await self._schema(catalog.schema_now())).of_now())
         return replace(command, effects=command.effects | reading.effects, statements=reading.statements)
+
+    async def _read_query(self, text: str) -> Command:
+        """A text as a Query of this session, by the catalog of this moment."""
+        sql = text.encode()
+        schema = (await self._schema(self._talk.surroundings.catalog.schema_now())).of_now()
+        command = query_command(messages.query(sql), sql, self._grammar_agrees(), self._known, schema)
+        return await self._with_masked(command, sql)
 
     async def _made_ready(self, command: Command, answer: Permit | Denial, *, is_bound: bool) -> Permit | Denial:
         """Bring the target to where the answer is given, or deny. Raises ``WireClosed`` where the client left meanwhile (I4)."""
