@@ -50,6 +50,7 @@ TOO_LONG = f"this needs a review, and no reviewer could see all of it: {SHOWN_CH
 """What is shown in part could say anything in the rest (I10)."""
 HASHED_APART_BYTES = 4 << 20
 PROPOSED = "The reviewer lets exactly this through instead, once, within 30 minutes: "
+DRIFTED = "what the command would do has changed since it was shown, so it is asked again"
 REMINDER_S = 15.0
 """How often a waiting client is told that its command is still held."""
 
@@ -85,11 +86,15 @@ class Hold(Protocol):
         """What decides what the command does beside its bytes, equal for sessions in which it would do the same; None where that is this
         session's alone."""
 
+    async def changed(self) -> Command | None:
+        """The command as it reads now, where it would do something else than when it was judged; None where it would do the same."""
+
     async def read(self, text: str) -> Command:
         """How a text would be read as a command of this session without parameters."""
 
     def judged(self, ruling: Ruling) -> None:
-        """The verdict is in the audit log; called once, unless something failed, before anything else."""
+        """The verdict is in the audit log; called before anything else, unless something failed, and again where what the command would do
+        has changed while it was held."""
 
     async def held(self, review: Review) -> None:
         """Tell the client that its command waits for a review."""
@@ -388,6 +393,9 @@ class Gate:
             hold.decided(review)
             if review.state is not ReviewState.APPROVED:
                 return _denied_by_review(command_id, review)
+            if (changed := await hold.changed()) is not None:
+                await self._reviews.cancel(review.id, DRIFTED)
+                return await self._admit(session, changed, hold, self._new_id("cmd"))
             await self._reviews.release(held)
         except BaseException:
             ended = await self._abandon(held, "the client left while it was held")

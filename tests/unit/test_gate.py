@@ -54,12 +54,17 @@ class Hold:
         self.is_gone = False
         self.where = None
         self.transaction_open = False
+        self.drift = None
 
     def shape(self):
         return None
 
     def bound_problem(self):
         return ""
+
+    async def changed(self):
+        changed, self.drift = self.drift, None
+        return changed
 
     async def read(self, text):
         return replace(WRITE, text=text, raw=text.encode())
@@ -200,6 +205,21 @@ async def test_a_waiting_client_is_told_again_and_what_cannot_be_told_is_not_run
     hold.is_gone = True
     assert isinstance(await asyncio.wait_for(admitting, 10), Denial)
     assert (await scene.reviews.get(hold.review.id)).state is ReviewState.CANCELLED
+
+
+async def test_i2_what_would_do_something_else_by_now_is_asked_again_and_not_run(scene):
+    hold, admitting = await scene.hold()
+    first = hold.review
+    hold.drift = replace(WRITE, effects=frozenset({Effect.WRITE, Effect.UNKNOWN}))
+    hold.told.clear()
+    await scene.reviews.decide(first.id, BOB, DecisionKind.APPROVE, first.digest, "")
+    await asyncio.wait_for(hold.told.wait(), 10)
+    ended, again = await scene.reviews.get(first.id), hold.review
+    assert ended.state is ReviewState.CANCELLED and "has changed since it was shown" in ended.outcome
+    assert again.id != first.id and again.command["effects"] == ["unknown", "write"] and not admitting.done()
+    await scene.reviews.decide(again.id, BOB, DecisionKind.APPROVE, again.digest, "")
+    permit = await admitting
+    assert isinstance(permit, Permit) and permit.review_id == again.id
 
 
 async def test_i7_neither_the_agent_nor_the_person_behind_it_nor_another_agent_decides(scene):

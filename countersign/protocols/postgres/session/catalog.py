@@ -95,6 +95,10 @@ class TargetCatalog:
         """The same, read again unless that was a moment ago. Raises ``CatalogUnavailable``."""
         return (await self._current(READ_AT_MOST_EVERY_S)).schema
 
+    async def schema_anew(self) -> Schema:
+        """The same, read after this call began. Raises ``CatalogUnavailable``."""
+        return (await self._current(0.0)).schema
+
     async def masked(self, table_oids: set[int], rules: tuple[MaskRule, ...]) -> MaskedColumns:
         """What is masked by these rules, which are the target's or some of them, having looked for these relations. Raises
         ``CatalogUnavailable``."""

@@ -96,10 +96,13 @@ class SessionHold:
         on_held: Callable[[], Awaitable[None]],
         surveyor: Surveyor | None,
         read: Callable[[str], Awaitable[Command]],
+        changed: Callable[[Command], Awaitable[Command | None]],
     ) -> None:
         self._conversation = conversation
         self._read = read
-        self._command = command
+        self._changed = changed
+        self.command = command
+        """As it reads now: what is held may come to do something else."""
         self._on_held = on_held
         self.surveyor = surveyor
         self.cancelled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -120,7 +123,13 @@ class SessionHold:
         """See ``gate.Hold``; none where names may mean other things than they do in other sessions."""
         if self._conversation.circumstances().obstacle:
             return None
-        return shape_of(self._command, self._conversation.surroundings.settings)
+        return shape_of(self.command, self._conversation.surroundings.settings)
+
+    async def changed(self) -> Command | None:
+        """See ``gate.Hold``."""
+        changed = await self._changed(self.command)
+        self.command = changed or self.command
+        return changed
 
     async def read(self, text: str) -> Command:
         """See ``gate.Hold``."""
@@ -128,7 +137,7 @@ class SessionHold:
 
     def bound_problem(self) -> str:
         """See ``gate.Hold``."""
-        return bound_problem(self._command)
+        return bound_problem(self.command)
 
     def place(self) -> str | None:
         """See ``gate.Hold``."""

@@ -6,7 +6,7 @@ Client messages of a new segment wait until the target is ready (see ``codec``).
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -78,6 +78,14 @@ NO_ROOM = Denial(
 )
 
 
+@dataclass(slots=True)
+class Reading:
+    """How a command is read by a catalog, and how it was when it was judged."""
+
+    by: Callable[[Schema], Command] | None = None
+    found: Command | None = None
+
+
 class Requests:
     """Handles what the client sends. ``run`` ends when the client says goodbye."""
 
@@ -90,6 +98,8 @@ class Requests:
         self._piece_goes_on = False
         self._judged_by: Policy | None = None
         """The policy in force when the last command began to be judged."""
+        self._read_again: Command | None = None
+        """The last command that was judged, as it read when it was let through."""
         self.parked = False
         """True while everything received has been handled."""
 
@@ -221,9 +231,10 @@ class Requests:
         await self._verify_executed(sql)
         await self._see_own_changes()
         agrees = self._grammar_agrees()
-        command, generation = await self._read(lambda schema: query_command(raw, sql, agrees, self._known, schema))
+        reading = Reading(lambda schema: query_command(raw, sql, agrees, self._known, schema))
+        command, generation = await self._read(reading)
         command = await self._with_masked(command, sql)
-        answer = await self._judge(command, "Query", sql)
+        answer = await self._judge(command, "Query", sql, reading)
         talk.statements.forget(b"")  # a simple Query destroys the unnamed statement and portal
         talk.portals.forget(b"")
         if isinstance(answer, Denial):
@@ -357,13 +368,12 @@ class Requests:
         await self._verify_executed(prepared.sql)
         await self._see_own_changes()
         known_as, agrees = prepared, self._grammar_agrees()
-        command, generation = await self._read(
-            lambda schema: bind_command(known_as, raw, formats, values, agrees, self._known, schema)
-        )
+        reading = Reading(lambda schema: bind_command(known_as, raw, formats, values, agrees, self._known, schema))
+        command, generation = await self._read(reading)
         command = await self._with_masked(command, prepared.sql)
         if not is_certain:
             command = with_masked(doubted(command, _shown(statement)), b"", self._known, None)
-        answer = await self._judge(command, "Bind", prepared.sql)
+        answer = await self._judge(command, "Bind", prepared.sql, reading)
         if talk.skipping:  # an earlier message of this segment failed meanwhile: the target would ignore this one
             if isinstance(answer, Permit):
                 running = self._spend(answer, command)
@@ -509,13 +519,14 @@ class Requests:
         parameters = self._talk.target.parameters
         return parameters.get("client_encoding") == "UTF8" and parameters.get("standard_conforming_strings") == "on"
 
-    async def _read(self, command_by: Callable[[Schema], Command]) -> tuple[Command, int]:
+    async def _read(self, reading: "Reading") -> tuple[Command, int]:
         """A command as the target's catalog lets it be read, and the generation of that catalog.
 
         What is not understood is read once more by the catalog of this moment: it may be about what others have just made. A lock that
         readers wait for is waited for here, for a while: behind it the same name may mean something else.
         """
-        talk = self._talk
+        talk, command_by = self._talk, reading.by
+        assert command_by is not None
         if any(entry.running is not None and entry.running.schema_change for entry in talk.replies.queue):
             await talk.settle()
         catalog = talk.surroundings.catalog
@@ -527,7 +538,20 @@ class Requests:
                 break
             await asyncio.sleep(READ_AT_MOST_EVERY_S)
             command = command_by((await self._schema(catalog.schema_now())).of_now())
+        reading.found = command
         return command, catalog.generation
+
+    async def _changed(self, reading: "Reading", command: Command) -> Command | None:
+        """A command that was held, where it reads otherwise by the catalog of this moment. What is not a text, or was read by what only this
+        session sees, is not read again."""
+        talk, before = self._talk, reading.found
+        if reading.by is None or before is None or talk.schema_changed:
+            return None
+        now = reading.by((await self._schema(talk.surroundings.catalog.schema_anew())).of_now())
+        if (now.effects, now.statements) == (before.effects, before.statements):
+            return None
+        reading.found = now
+        return replace(command, effects=command.effects | now.effects, statements=now.statements)
 
     async def _with_masked(self, command: Command, sql: bytes) -> Command:
         """The command with what it does with masked columns, where any are masked."""
@@ -550,7 +574,7 @@ class Requests:
         schema = schema.seen_by(self._talk.target.pid)
         return schema.off_path() if self._talk.path_moved else schema
 
-    async def _judge(self, command: Command, message: str, sent: bytes) -> Permit | Denial:
+    async def _judge(self, command: Command, message: str, sent: bytes, reading: "Reading | None" = None) -> Permit | Denial:
         """``message`` brought the command, and ``sent`` is its statement, or the message where it has none."""
         talk, gate = self._talk, self._talk.surroundings.gate
         await self._recordable()
@@ -560,11 +584,19 @@ class Requests:
         if not command.is_plain_read:
             await talk.settle()
         self._judged_by = gate.policy
-        talk.hold = hold = SessionHold(talk, command, self._transactions.give_back, self._surveyor(command), self._read_query)
+        talk.hold = hold = SessionHold(
+            talk,
+            command,
+            self._transactions.give_back,
+            self._surveyor(command),
+            self._read_query,
+            partial(self._changed, reading or Reading()),
+        )
         try:
             answer = await gate.admit(talk.session, command, hold)
         finally:
             talk.hold = None
+        self._read_again = command = hold.command
         if isinstance(answer, Permit) and (hold.cancelled.done() or self._is_late(answer)):
             answer = await self._taken_back(answer, hold)
         if isinstance(answer, Denial) and not answer.review_id:
@@ -643,6 +675,8 @@ class Requests:
 
     def _spend(self, permit: Permit, command: Command) -> Running:
         """The permit is used up here, where the bytes leave (I2)."""
+        again, self._read_again = self._read_again, None
+        command = again or command
         digest = digest_of(self._talk.session, command)
         permit.spend(session_id=self._talk.session.id, digest=digest, keeps_bound=not bound_problem(command))
         readable = all(statement.kind not in NOT_TEXTS for statement in command.statements)

@@ -1,0 +1,75 @@
+"""What a held command would do is looked at again when it is approved: what has changed since is asked again, and not run."""
+
+import itertools
+
+import psycopg
+import pytest
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def table(direct):
+    """A table of the test's own: what was read of the catalog holds for a while."""
+    name = f"drifting{next(NUMBERS)}"
+    direct.execute(f"CREATE TABLE {name} (id int); INSERT INTO {name} VALUES (1)")
+    direct.execute(f"CREATE TABLE victims_of_{name} (id int); INSERT INTO victims_of_{name} VALUES (1)")
+    return name
+
+
+@pytest.fixture
+def trigger(direct, table):
+    def trigger():
+        body = f"BEGIN DELETE FROM victims_of_{table}; RETURN NULL; END"
+        direct.execute(f"CREATE FUNCTION behind_{table}() RETURNS trigger LANGUAGE plpgsql AS '{body}'")
+        direct.execute(f"CREATE TRIGGER later AFTER UPDATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION behind_{table}()")
+
+    return trigger
+
+
+@pytest.mark.parametrize("parameters", [None, (2,)])
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_i2_a_trigger_that_was_made_meanwhile_is_asked_about(
+    gateway, in_background, eventually, direct, table, trigger, parameters, autocommit
+):
+    with gateway.connect(autocommit=autocommit) as connection:
+        held = in_background(
+            connection, f"UPDATE {table} SET id = 2" if parameters is None else f"UPDATE {table} SET id = %s", parameters
+        )
+        review = gateway.pending()
+        assert "behind" not in str(review["command"]["statements"])
+        trigger()
+        gateway.cli("reviews", "approve", review["id"])
+        again = eventually(lambda: (found := gateway.json("reviews", "list")) and found[0], "another review")
+        assert again["id"] != review["id"] and "behind" in str(again["command"]["statements"])
+        ended = gateway.review(review["id"])
+        assert ended["state"] == "cancelled" and "has changed since it was shown" in ended["outcome"]
+        assert held.rows == -1 and direct.execute(f"SELECT id FROM {table}").fetchone() == (1,)
+        gateway.cli("reviews", "deny", again["id"], "--reason", "not with that")
+        assert isinstance(held.join().error, psycopg.errors.InsufficientPrivilege)
+        connection.rollback()
+    assert direct.execute(f"SELECT count(*) FROM victims_of_{table}").fetchone() == (1,)
+
+
+def test_what_is_approved_as_it_reads_then_is_run(gateway, in_background, eventually, direct, table, trigger):
+    with gateway.connect() as connection:
+        held = in_background(connection, f"UPDATE {table} SET id = 3")
+        review = gateway.pending()
+        trigger()
+        gateway.cli("reviews", "approve", review["id"])
+        again = eventually(lambda: (found := gateway.json("reviews", "list")) and found[0], "another review")
+        gateway.cli("reviews", "approve", again["id"])
+        assert held.join().rows == 1
+    assert direct.execute(f"SELECT count(*) FROM victims_of_{table}").fetchone() == (0,)
+    replayed = gateway.cli("replay", review["session_id"]).stdout
+    assert replayed.count("held for review") >= 2
+
+
+def test_what_reads_the_same_is_not_asked_again(gateway, in_background, direct, table):
+    with gateway.connect() as connection:
+        held = in_background(connection, f"UPDATE {table} SET id = 4")
+        review = gateway.pending()
+        direct.execute("CREATE TABLE of_no_concern (id int)")
+        gateway.cli("reviews", "approve", review["id"])
+        assert held.join().rows == 1
+        assert gateway.json("reviews", "list") == []
