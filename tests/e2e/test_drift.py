@@ -73,3 +73,16 @@ def test_what_reads_the_same_is_not_asked_again(gateway, in_background, direct, 
         gateway.cli("reviews", "approve", review["id"])
         assert held.join().rows == 1
         assert gateway.json("reviews", "list") == []
+
+
+def test_what_another_session_has_locked_may_be_another_thing_and_is_asked_about(gateway, in_background, eventually, direct, table):
+    with gateway.connect() as connection:
+        held = in_background(connection, f"UPDATE {table} SET id = 5")
+        review = gateway.pending()
+        with direct.transaction():
+            direct.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            gateway.cli("reviews", "approve", review["id"])
+            again = eventually(lambda: (found := gateway.json("reviews", "list")) and found[0], "another review")
+        assert "unknown" in again["command"]["effects"] and held.rows == -1
+        gateway.cli("reviews", "deny", again["id"], "--reason", "over")
+        assert held.join().error is not None

@@ -136,8 +136,8 @@ def test_timeouts_of_the_target_do_not_run_while_a_command_is_held(shop, agent, 
 def test_an_approved_command_that_runs_into_a_timeout_has_failed(shop, agent, admin, in_background, eventually, setting, code):
     agent.execute(f"SET {setting} = '300ms'")
     with admin.transaction():
-        admin.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
-        held = in_background(agent, "DELETE FROM orders WHERE id = 3")
+        admin.execute("SELECT 1 FROM orders WHERE id = 30 FOR UPDATE")  # a lock on the table would make it another command
+        held = in_background(agent, "DELETE FROM orders WHERE id = 30")
         review = shop.pending()
         shop.cli("reviews", "approve", review["id"])
         assert held.join().error.sqlstate == code
