@@ -72,9 +72,8 @@ class Hold(Protocol):
     surveyor: Surveyor | None
     """Who tells reviewers what the command would touch."""
 
-    @property
-    def transaction_open(self) -> bool:
-        """Whether the session is in a transaction that its client has begun."""
+    transaction_open: bool
+    """Whether the session is in a transaction that its client has begun."""
 
     def shape(self) -> Shape | None:
         """What the command has in common with others, for grants; None where it is nothing that could be granted."""

@@ -22,6 +22,8 @@ rules:
     action: review
     effects: [write]
     review: {timeout: 1s, on_timeout: safe_subset, safe_subset: [appends]}
+  - {name: outside, action: deny, when: "command.text.contains('outside') && !session.transaction_open"}
+  - {name: inside, action: deny, when: "command.text.contains('within') && session.transaction_open"}
   - name: patient
     action: review
     when: "command.text.contains('patiently')"
@@ -125,3 +127,14 @@ def test_commands_on_record_are_put_to_a_changed_policy(gateway, tmp_path):
     assert "review -> deny" in told and "INSERT INTO log VALUES ('nobody was there')" in told and "reviews a day" in told
     refused = gateway.cli("policy", "simulate", "--policies", str(tmp_path / "none.yaml"), ok=False)
     assert refused.returncode == 1 and "cannot be read" in refused.stderr
+
+
+def test_rules_see_whether_a_transaction_is_open(gateway):
+    with gateway.connect() as connection:
+        assert connection.execute("SELECT 'within'").fetchone() == ("within",)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("SELECT 'outside'")
+        with connection.transaction():
+            assert connection.execute("SELECT 'outside'").fetchone() == ("outside",)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+                connection.execute("SELECT 'within'")

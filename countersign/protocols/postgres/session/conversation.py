@@ -106,6 +106,8 @@ class SessionHold:
         self._on_held = on_held
         self.surveyor = surveyor
         self.cancelled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.transaction_open = conversation.transaction_open
+        """See ``gate.Hold``; as it is for the client, though the gateway may give its transaction back meanwhile."""
         self.is_open = False
         """True from where the command waits for a review."""
 
@@ -113,11 +115,6 @@ class SessionHold:
         """The command must not run any more."""
         if not self.cancelled.done():
             self.cancelled.set_result(why)
-
-    @property
-    def transaction_open(self) -> bool:
-        """See ``gate.Hold``."""
-        return self._conversation.transaction_open
 
     def shape(self) -> Shape | None:
         """See ``gate.Hold``; none where names may mean other things than they do in other sessions."""
@@ -233,8 +230,8 @@ class Conversation:
 
     @property
     def transaction_open(self) -> bool:
-        """Whether the client has begun a transaction, failed or not; also where the gateway has given it back meanwhile."""
-        return self.status != b"I" or self.opening is not None
+        """Whether the client has begun a transaction, failed or not; its BEGIN may still be on its way."""
+        return self.status != b"I" or bool(self.opening)
 
     def circumstances(self) -> Circumstances:
         """What of this session another connection of the same user cannot see."""
