@@ -1,5 +1,5 @@
 import { useEffect, useState } from "react";
-import { type Reach, type Review, dryRun, getEstimate } from "./api";
+import { type Reach, type Review, type Sample, dryRun, getEstimate } from "./api";
 import { Shown } from "./parts";
 
 /** What the held command would touch: the target's estimate, and on request the count of a run that is rolled back. `onCounted` hears the
@@ -55,6 +55,7 @@ export function BlastRadius({ review, onCounted }: { review: Review; onCounted: 
               ))}
             </ul>
           )}
+          {statement.sample && <Rows sample={statement.sample} />}
         </div>
       ))}
       {reach?.notes.map((note) => (
@@ -68,5 +69,42 @@ export function BlastRadius({ review, onCounted }: { review: Review; onCounted: 
         </button>
       )}
     </section>
+  );
+}
+
+/** Some of the rows: each line says what stands there before or after; a row that is changed has two. */
+function Rows({ sample }: { sample: Sample }) {
+  const lines = sample.rows.flatMap(({ before, after }, index) => [
+    ...(before ? [{ index, when: "before", values: before, other: after }] : []),
+    ...(after ? [{ index, when: "after", values: after, other: before }] : []),
+  ]);
+  return (
+    <div className="scrolls">
+      <table data-testid="sample">
+        <thead>
+          <tr>
+            <th></th>
+            {sample.columns.map((column, at) => (
+              <th key={at}>
+                {column}
+                {sample.masked[at] && <span className="faint"> (masked)</span>}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {lines.map(({ index, when, values, other }) => (
+            <tr key={`${index} ${when}`}>
+              <th className="faint">{when}</th>
+              {values.map((value, at) => (
+                <td key={at}>
+                  {other && other[at] !== value ? <strong>{value ?? "NULL"}</strong> : value === null ? <em>NULL</em> : value}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }

@@ -104,7 +104,19 @@ export interface Review {
 export interface Reach {
   is_exact: boolean;
   notes: string[];
-  statements: { kind: string; rows: number; touched: { relation: string; how: string; rows: number }[] }[];
+  statements: {
+    kind: string;
+    rows: number;
+    touched: { relation: string; how: string; rows: number }[];
+    sample: Sample | null;
+  }[];
+}
+
+/** Rows that a statement changes, masked and cut; null where nothing stands there or it is not known. */
+export interface Sample {
+  columns: string[];
+  masked: boolean[];
+  rows: { before: (string | null)[] | null; after: (string | null)[] | null }[];
 }
 
 export interface Session {

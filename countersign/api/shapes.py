@@ -9,12 +9,15 @@ from countersign.audit import Verification
 from countersign.audit.delivery import Status
 from countersign.identity import StoredKey
 from countersign.model import AuditRecord, Identity, Review, Subjects
-from countersign.model.blast import BlastRadius
+from countersign.model.blast import BlastRadius, Sample, Values
 from countersign.model.clock import to_text
 from countersign.model.grant import Grant
 from countersign.reviews.grants import ranges_json
 from countersign.reviews.machine import escalates_at, progress, standing_approvals
-from countersign.reviews.preview import shown, spoofing
+from countersign.reviews.preview import one_line, shown, spoofing
+
+VALUE_LETTERS = 200
+"""So much of each value in a sample is shown."""
 
 CLIENT = ("client_address", "application", "database")
 
@@ -93,8 +96,23 @@ def blast_json(found: BlastRadius) -> dict[str, Any]:
     return {
         "is_exact": found.is_exact,
         "notes": list(found.notes),
-        "statements": [asdict(statement) for statement in found.statements],
+        "statements": [asdict(statement) | {"sample": _sample_json(statement.sample)} for statement in found.statements],
     }
+
+
+def _sample_json(sample: Sample | None) -> dict[str, Any] | None:
+    """Values are made visible, and cut with a mark."""
+    if sample is None:
+        return None
+    return {
+        "columns": [one_line(column, VALUE_LETTERS) for column in sample.columns],
+        "masked": list(sample.masked),
+        "rows": [{"before": _values_json(row.before), "after": _values_json(row.after)} for row in sample.rows],
+    }
+
+
+def _values_json(values: Values | None) -> list[str | None] | None:
+    return None if values is None else [None if value is None else one_line(value, VALUE_LETTERS) for value in values]
 
 
 def grant_json(grant: Grant, now: datetime) -> dict[str, Any]:

@@ -81,8 +81,27 @@ def describe_reach(reach: dict[str, Any]) -> None:
         typer.echo(terminal_safe(f"touches   {word} {statement['rows']:,} rows ({statement['kind']})"))
         for one in statement["touched"]:
             typer.echo(terminal_safe(f"          {one['how']} on {one['relation']}: {one['rows']:,} rows"))
+        if statement["sample"] is not None:
+            _describe_sample(statement["sample"], statement["rows"])
     for note in reach["notes"]:
         typer.echo(terminal_safe(f"          note: {note}"))
+
+
+def _describe_sample(sample: dict[str, Any], rows: int) -> None:
+    """Each row's columns; of those that change, what stood there before."""
+    typer.echo(f"          {len(sample['rows']):,} of these {rows:,} rows:")
+    for row in sample["rows"]:
+        before, after = row["before"], row["after"]
+        told = []
+        for number, (column, masked) in enumerate(zip(sample["columns"], sample["masked"], strict=True)):
+            was, becomes = (None if values is None else _shown_value(values[number]) for values in (before, after))
+            value = f"{was} -> {becomes}" if was is not None and becomes is not None and was != becomes else was or becomes or ""
+            told.append(f"{column} {value}{' (masked)' if masked else ''}")
+        typer.echo(terminal_safe(f"          {'+' if before is None else '-' if after is None else '~'} {', '.join(told)}"))
+
+
+def _shown_value(value: str | None) -> str:
+    return "NULL" if value is None else f"'{value}'"
 
 
 def describe(review: dict[str, Any]) -> None:

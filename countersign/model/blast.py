@@ -13,6 +13,28 @@ class Touched:
     rows: int
 
 
+Values = tuple[str | None, ...]
+"""One row as text, masked; None for NULL."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRow:
+    """A row that a statement changes: what stood there, and what would stand there. None where there is nothing, or it is not known."""
+
+    before: Values | None
+    after: Values | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Some of the rows that a statement changes, as a run that was rolled back showed them. ``masked``: which columns a rule masks, whoever
+    asks: nobody is exempt here."""
+
+    columns: tuple[str, ...]
+    masked: tuple[bool, ...]
+    rows: tuple[SampleRow, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class StatementReach:
     """One statement of a command. ``rows`` are those that it changes, or gives where it only reads."""
@@ -20,6 +42,7 @@ class StatementReach:
     kind: str
     rows: int
     touched: tuple[Touched, ...] = ()
+    sample: Sample | None = None
 
 
 @dataclass(frozen=True, slots=True)

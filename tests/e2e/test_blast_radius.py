@@ -240,3 +240,63 @@ def test_nothing_is_asked_for_what_is_decided(gateway, direct, in_background):
         asking.join()
         assert reach(gateway, review) is None
         assert "executed already" in refusal(gateway, review)
+
+
+@pytest.fixture
+def people(direct):
+    direct.execute("CREATE TABLE people (id int PRIMARY KEY, name text, ssn text, note text)")
+    direct.execute("INSERT INTO people SELECT i, 'name ' || i, '123-45-678' || i, NULL FROM generate_series(1, 9) i")
+    yield
+    direct.execute("DROP TABLE people")
+
+
+MASKED = POLICY.replace("[public.customers.ssn]", "[public.people.ssn]") + "  - {name: emails, detect: [email]}\n"
+
+
+SAMPLES = [
+    (
+        "UPDATE people SET name = upper(name) WHERE id <= 7",
+        5,
+        {"before": ["1", "name 1", "[redacted]", None], "after": ["1", "NAME 1", "[redacted]", None]},
+    ),
+    ("DELETE FROM people p WHERE p.id = 2 -- gone", 1, {"before": ["2", "name 2", "[redacted]", None], "after": None}),
+    (
+        "INSERT INTO people VALUES (11, 'a@example.com', '1', '\u202e')",
+        1,
+        {"before": None, "after": ["11", "[redacted]", "[redacted]", "\\u202e"]},
+    ),
+    (
+        "UPDATE people SET note = ssn, name = 'x' FROM generate_series(1, 1) WHERE id = 3;",
+        1,
+        {"before": ["3", "name 3", "[redacted]", None], "after": ["3", "x", "[redacted]", "[redacted]"]},
+    ),
+]
+
+
+def test_i5_a_dry_run_shows_some_rows_masked_before_and_after(make_gateway, direct, people, held):
+    gateway = make_gateway(policy=MASKED)
+    for sql, rows, row in SAMPLES:
+        with held(gateway, sql) as review:
+            counted = gateway.json("reviews", "dry-run", review["id"])
+            sample = counted["statements"][0]["sample"]
+            assert sample["columns"] == ["id", "name", "ssn", "note"]
+            assert len(sample["rows"]) == rows and sample["rows"][0] == row
+            assert "123-45" not in json.dumps(counted)
+    assert direct.execute("SELECT count(*), count(note), bool_and(name LIKE 'name%') FROM people").fetchone() == (9, 0, True)
+    kept = gateway.everything_kept()
+    assert "123-45" not in kept and "NAME 1" not in kept
+
+
+def test_rows_that_cannot_be_shown_are_counted_all_the_same(gateway, direct, held):
+    direct.execute("CREATE TABLE keyless (a int)")
+    direct.execute("INSERT INTO keyless VALUES (1)")
+    try:
+        with held(gateway, "UPDATE keyless SET a = 2; DELETE FROM parcels WHERE id = 1 RETURNING id") as review:
+            counted = gateway.json("reviews", "dry-run", review["id"])
+            changed, deleted = counted["statements"]
+            assert changed["sample"]["rows"] == [{"before": None, "after": ["2"]}] and changed["rows"] == 1
+            assert deleted["sample"] is None and deleted["rows"] == 1
+            assert any("primary key" in note for note in counted["notes"])
+            assert any("RETURNING of its own" in note for note in counted["notes"])
+    finally:
+        direct.execute("DROP TABLE keyless")

@@ -455,17 +455,23 @@ def plan_rows(
     masked: MaskedColumns | None,
     lineage: Lineage | None,
     fresh: Collection[str] = (),
+    own: int = 0,
 ) -> tuple[RowPlan, list[Masking | None]]:
     """The engine's plan for rows of this shape, and for each column how it is masked, None where it is not.
 
     ``lineage`` is that of the statement that the rows come from; None where it is not known, so that what has no origin is masked.
-    ``fresh``: tables that are too new for the catalog and known to hold nothing masked.
+    ``fresh``: tables that are too new for the catalog and known to hold nothing masked. ``own``: so many columns at the end are for the
+    gateway itself, which shows them to nobody, and stay as they are.
     """
     plan: list[tuple[str, str, bool, str, str]] = []
-    found = []
+    found: list[Masking | None] = []
     for index, column in enumerate(columns):
-        how = _masking_of(column, index, len(columns), masked, lineage, fresh) if masking.has_columns else None
         kind = kind_of_type(column.type_oid)
+        if index >= len(columns) - own:
+            plan.append(("pass", kind, column.binary, column.name, REDACT))
+            found.append(None)
+            continue
+        how = _masking_of(column, index, len(columns), masked, lineage, fresh) if masking.has_columns else None
         if how is not None:
             plan.append(("paths" if _is_by_paths(how.operator) else "mask", kind, column.binary, how.rule, how.operator))
         else:

@@ -109,7 +109,7 @@ class PostgresListener:
         self._services = services
         self._reception = Reception(settings.target, services.keys, services.audit, services.failures, _server_tls(settings))
         self._dialer = Dialer(settings.upstream)
-        self._previews = Previews(self._dialer, settings.preview_role) if settings.previews else None
+        self._previews = Previews(self._dialer, self._masks.whole, settings.preview_role) if settings.previews else None
         self._supervisor = Supervisor()
         self._arrivals = Arrivals()
         self._live: dict[int, list[Live]] = {}
@@ -274,7 +274,11 @@ class PostgresListener:
 
     def _surroundings(self, session: Session, settings: dict[str, str]) -> Surroundings:
         services = self._services
-        survey = None if self._previews is None else partial(self._previews.of, session.database, settings)
+        survey = (
+            None
+            if self._previews is None
+            else partial(self._previews.of, self._catalog(session.database), session.database, settings)
+        )
         return Surroundings(
             services.gate,
             self._masks.of(session.identity),

@@ -6,18 +6,20 @@ What the server says in words is not passed on: it may quote values.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
-from countersign import _core
 from countersign._core import ProtocolError
 from countersign.model import Command, Effect, Parameter
 from countersign.model.blast import BlastRadius, NoBlastRadius, StatementReach
-from countersign.protocols.postgres import messages
 from countersign.protocols.postgres.blast import counted, explain, plannable, read_plan, runnable
 from countersign.protocols.postgres.errors import TargetRefused
-from countersign.protocols.postgres.session.inquiry import PASSED, InquiryFailed, fetch, hang_up
+from countersign.protocols.postgres.masking import TargetMasking
+from countersign.protocols.postgres.session.catalog import TargetCatalog
+from countersign.protocols.postgres.session.exchange import exchange
+from countersign.protocols.postgres.session.inquiry import InquiryFailed, fetch, hang_up
+from countersign.protocols.postgres.session.sample_taking import SAMPLES_TIMEOUT_S, SampleTaker
 from countersign.protocols.postgres.session.target import Dialer, TargetConnection
 from countersign.protocols.wire import WireClosed
 
@@ -31,14 +33,6 @@ LOCK_TIMEOUT_S = 0.5
 AT_ONCE = 4
 """Connections of one target for previews."""
 
-REASONS = {
-    "42501": "the role of previews has no right to it",
-    "55P03": "something that it needs is locked",
-    "57014": "it took too long",
-    "42P01": "a relation is not there, for the connection of previews",
-    "40001": "it met a change made by others",
-    "40P01": "it met a change made by others",
-}
 LIMITS = """
     SELECT pg_catalog.set_config('statement_timeout', $1, false), pg_catalog.set_config('lock_timeout', $2, false),
       pg_catalog.set_config('standard_conforming_strings', 'on', false), pg_catalog.set_config('client_encoding', 'UTF8', false)
@@ -67,15 +61,19 @@ class Vantage:
 
 @dataclass(frozen=True, slots=True)
 class Previews:
-    """How one target is asked. ``role``: whom to be, '' for the gateway's own user."""
+    """How one target is asked. ``role``: whom to be, '' for the gateway's own user. Rows are shown by all mask rules, from which nobody is
+    exempt here."""
 
     dialer: Dialer
+    masking: TargetMasking
     role: str = ""
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
-    def of(self, database: str, settings: Mapping[str, str], command: Command, vantage: Vantage) -> "Survey":
+    def of(
+        self, catalog: TargetCatalog, database: str, settings: Mapping[str, str], command: Command, vantage: Vantage
+    ) -> "Survey":
         """For one held command of a session that began with these settings, as it sees things when it is asked."""
-        return Survey(self, database, settings, command, vantage)
+        return Survey(self, catalog, database, settings, command, vantage)
 
 
 class Survey:
@@ -84,12 +82,14 @@ class Survey:
     def __init__(
         self,
         previews: Previews,
+        catalog: TargetCatalog,
         database: str,
         settings: Mapping[str, str],
         command: Command,
         vantage: Vantage,
     ) -> None:
         self._previews = previews
+        self._catalog = catalog
         self._database = database
         self._settings = {**settings, "application_name": "countersign preview"}
         self._command = command
@@ -115,12 +115,17 @@ class Survey:
         statements = runnable(await self._as_of_now())
         if Effect.SESSION in self._command.effects and any(statement.effects - CHANGES for statement, _ in statements):
             raise NoBlastRadius("it changes the session's settings, which would be those of the run")
-        async with self._turn, self._transaction("READ WRITE", DRY_RUN_TIMEOUT_S) as connection:
+        async with self._turn, self._transaction("READ WRITE", DRY_RUN_TIMEOUT_S, SAMPLES_TIMEOUT_S) as connection:
             reaches: list[StatementReach] = []
+            shower = SampleTaker(connection, self._previews.masking, self._catalog)
             for statement, text in statements:
-                tag = await _run(connection, text, self._command.parameters)
-                reaches.append(counted(statement, tag))
-        return BlastRadius(tuple(reaches), is_exact=True, notes=(*self._vantage.circumstances().notes, OTHERS_WAITED, SEQUENCES))
+                sample = (
+                    await shower.take(statement.kind, text, self._command.parameters) if Effect.WRITE in statement.effects else None
+                )
+                tag = await exchange(connection, text, self._command.parameters)
+                reaches.append(replace(counted(statement, tag), sample=sample))
+        notes = (*self._vantage.circumstances().notes, *shower.notes, OTHERS_WAITED, SEQUENCES)
+        return BlastRadius(tuple(reaches), is_exact=True, notes=notes)
 
     async def _as_of_now(self) -> Command:
         """The command as the target would understand it now. Raises ``NoBlastRadius``."""
@@ -129,10 +134,10 @@ class Survey:
         return await self._vantage.as_of_now(self._command)
 
     @contextlib.asynccontextmanager
-    async def _transaction(self, access: str, timeout_s: float) -> AsyncIterator[TargetConnection]:
+    async def _transaction(self, access: str, timeout_s: float, besides_s: float = 0.0) -> AsyncIterator[TargetConnection]:
         """A transaction that ends with the connection, which is never given back to anybody. Raises ``NoBlastRadius``."""
         try:
-            async with self._previews.turns, asyncio.timeout(CONNECT_TIMEOUT_S + timeout_s + LOCK_TIMEOUT_S):
+            async with self._previews.turns, asyncio.timeout(CONNECT_TIMEOUT_S + timeout_s + LOCK_TIMEOUT_S + besides_s):
                 connection = await self._previews.dialer.connect(self._database, self._settings)
                 is_over = False
                 try:
@@ -160,45 +165,8 @@ class Survey:
 async def _ask(connection: TargetConnection, sql: str, parameters: Sequence[Parameter]) -> list[str]:
     """The first column of each row. Raises ``NoBlastRadius`` and the errors of a broken wire."""
     values: list[str] = []
-    await _exchange(connection, sql, parameters, lambda rows: values.extend((row[0] or b"").decode() for row in rows))
+    await exchange(connection, sql, parameters, take=lambda rows: values.extend((row[0] or b"").decode() for row in rows))
     return values
-
-
-async def _run(connection: TargetConnection, sql: str, parameters: Sequence[Parameter]) -> str:
-    """The command tag of a statement that runs; its rows are let go. Raises the same."""
-    return await _exchange(connection, sql, parameters, None)
-
-
-async def _exchange(
-    connection: TargetConnection, sql: str, parameters: Sequence[Parameter], take: Callable[[list[list[bytes | None]]], None] | None
-) -> str:
-    connection.wire.send(
-        messages.parse(b"", sql.encode(), [parameter.type_oid for parameter in parameters])
-        + messages.bind(b"", b"", [(parameter.binary, parameter.raw) for parameter in parameters])
-        + messages.describe_portal(b"")
-        + messages.execute(b"")
-        + messages.SYNC
-    )
-    tag, refusal = "", ""
-    while True:
-        while (event := connection.decoder.next()) is None:
-            connection.decoder.feed(await connection.wire.receive())
-        kind, data, count = event
-        match chr(kind):
-            case "T":
-                width = len(_core.decode_row_description(data))
-                connection.decoder.set_row_plan(_core.RowPlan([PASSED] * width, None))
-            case "D" if take is not None:
-                take(_core.decode_rows(data, count))
-            case "C":
-                tag = data[5:-1].decode("ascii", "replace")
-            case "E":
-                code = dict(_core.decode_fields(data)).get("C", b"").decode("ascii", "replace")
-                refusal = REASONS.get(code, "the server refuses it") + f" (SQLSTATE {code})"
-            case "Z" if refusal:
-                raise NoBlastRadius(refusal)
-            case "Z":
-                return tag
 
 
 def _ms(seconds: float) -> str:
