@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import os
 import secrets
+import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from countersign.garbage import collect_at_set_times
 from countersign.gate import Gate
 from countersign.identity import Failures, Keys, administrator
 from countersign.model import AuditEvent, Trouble
+from countersign.presence import Presence
 from countersign.protocols.postgres.masking import TargetMasks
 from countersign.protocols.postgres.session import Lanes, PostgresListener
 from countersign.protocols.postgres.session.listener import Services as SessionServices
@@ -44,6 +46,7 @@ from countersign.store import (
     StoredAuditLog,
     StoredCheckpoints,
     StoredCursors,
+    StoredGateways,
     StoredGrants,
     StoredKeys,
     StoredReviews,
@@ -76,14 +79,15 @@ def new_id(prefix: str) -> str:
 class Parts:
     """What a gateway and an offline command line have in common: the services over one store."""
 
-    def __init__(self, config: Config, database: Database) -> None:
+    def __init__(self, config: Config, database: Database, gateway: str = "") -> None:
+        """``gateway``: its id, where one runs."""
         self.database = database
-        self.index = LogIndex(config.store_path)
+        self.index = None if config.store.server else LogIndex(config.store.path)
         self.audit = StoredAuditLog(database, self.index)
         self.grants = Grants(StoredGrants(database), now, new_id)
-        self.reviews = ReviewService(StoredReviews(database), self.grants, now, new_id, config.reviews)
+        self.reviews = ReviewService(StoredReviews(database, gateway), self.grants, now, new_id, config.reviews, gateway)
         self.keys = Keys(StoredKeys(database), now, new_id)
-        self.sessions = StoredSessions(database, now)
+        self.sessions = StoredSessions(database, now, gateway)
         self.sign_in = ConsoleSignIn(now)
         self.failures = Failures(self.audit, time.monotonic)
         self.config = config
@@ -159,8 +163,9 @@ class Parts:
         ]
         return [*witnesses, *exports]
 
-    def retention(self) -> list[Coroutine[None, None, None]]:
-        """What removes old bodies and recordings each day, where the configuration says so. Called before any session begins."""
+    def retention(self, living: Collection[str]) -> list[Coroutine[None, None, None]]:
+        """What removes old bodies and recordings each day, where the configuration says so. Called before any session begins; ``living``
+        are the gateways on the store."""
         audit, recordings = self.config.audit, self.config.recordings
         found: list[Coroutine[None, None, None]] = []
         if audit.keep_bodies is not None:
@@ -168,7 +173,7 @@ class Parts:
             found.append(Retention(self.audit, StoredCursors(self.database), exports, audit.keep_bodies, now).run())
         if recordings.keep is not None:
             library = library_of(recordings)
-            found.append(RecordingRetention(library, self.sessions, self.audit, recordings.keep, now).run())
+            found.append(RecordingRetention(library, self.sessions, self.audit, recordings.keep, now, living).run())
         return found
 
     async def kept_statuses(self) -> list[Status]:
@@ -221,7 +226,7 @@ def _target_json(config: Config, name: str, listeners: dict[str, tuple[str, int]
 @contextlib.asynccontextmanager
 async def offline(config: Config) -> AsyncIterator[ApiServices]:
     """The services over the store of a gateway that is not running. Raises ``StoreError``."""
-    database = Database.open(config.store_path, now)
+    database = Database.open(config.store.place, now)
     try:
         parts = Parts(config, database)
         await parts.settle_key()
@@ -236,12 +241,14 @@ async def offline(config: Config) -> AsyncIterator[ApiServices]:
 async def rotate_key(config: Config, keep_old: Path | None) -> tuple[LogKey, Checkpoint]:
     """Exchange the key of the audit log of a gateway that is not running, and hold its socket meanwhile, so that none starts. The new key,
     and the hand-over. Raises ``StoreError``, and ``OSError`` where a gateway runs."""
-    if not config.store_path.exists():
-        raise StoreError(f"there is no store at {config.store_path}")
+    if config.store.server is None and not config.store.path.exists():
+        raise StoreError(f"there is no store at {config.store.path}")
     lock = bind_socket(config.admin_socket)
     try:
-        database = Database.open(config.store_path, now)
+        database = Database.open(config.store.place, now)
         try:
+            if others := await StoredGateways(database, "", now).living() if config.store.server else {}:
+                raise StoreError(f"{len(others)} gateways run on this store: the key is exchanged while none does")
             return await Parts(config, database).rotate_key(keep_old)
         finally:
             await asyncio.to_thread(database.close)
@@ -255,12 +262,17 @@ class Gateway:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.id = new_id("gw")
         self.listeners: dict[str, tuple[str, int]] = {}
         self.reload = asyncio.Event()
         """Set it to have the policies loaded anew."""
         self._targets: list[PostgresListener] = []
         self._deliveries: list[Delivery] = []
         self.console_url = ""
+        self._leads = asyncio.Event()
+        """Set while this gateway does what one of those on a store does for all."""
+        if config.store.server is None:
+            self._leads.set()
         self._stack = contextlib.AsyncExitStack()
 
     async def start(self) -> None:
@@ -273,9 +285,9 @@ class Gateway:
 
     async def _start(self) -> None:
         config = self.config
-        database = Database.open(config.store_path, now)
+        database = Database.open(config.store.place, now)
         self._stack.push_async_callback(asyncio.to_thread, database.close)
-        self.parts = Parts(config, database)
+        self.parts = Parts(config, database, self.id)
         self._policies = Reload(config, self.parts.audit, self.reload, self._policy_changed, now)
         self.services = self.parts.api(online=True, listeners=self.listeners, statuses=self._statuses, policy=self._policy_status)
         server = ApiServer(create_api(self.services), config.console.host, config.console.port, config.admin_socket, config.people)
@@ -284,10 +296,11 @@ class Gateway:
         self.console_url = f"http://{host}:{port}"
         self.services.sign_in.base_url = self.console_url
         self._stack.push_async_callback(server.stop)
-        await self.parts.reviews.recover()
-        indexing = Indexing(self.parts.index)
-        indexing.start()
-        self._stack.push_async_callback(asyncio.to_thread, indexing.stop)
+        living = await self._appear(database)
+        if self.parts.index is not None:
+            indexing = Indexing(self.parts.index)
+            indexing.start()
+            self._stack.push_async_callback(asyncio.to_thread, indexing.stop)
         await self.parts.settle_key()
         has_checkpoints = await StoredCheckpoints.any(database)
         changed = await self._configuration(has_checkpoints)
@@ -296,7 +309,7 @@ class Gateway:
         for event in changed:
             await self.parts.audit.append(event)
         self._deliveries = self.parts.deliveries(checkpoints)
-        tasks = [asyncio.create_task(delivery.run()) for delivery in self._deliveries]
+        tasks = [asyncio.create_task(self._deliver(delivery)) for delivery in self._deliveries]
         self._stack.push_async_callback(self._deliver_the_rest, tasks)
         self._stack.push_async_callback(self._checkpoint, checkpoints)
         self._stack.push_async_callback(self.parts.audit.append, AuditEvent("gateway.stopped", {}))
@@ -306,11 +319,34 @@ class Gateway:
             self._expire(),
             self._checkpoint_each_minute(checkpoints),
             collect_at_set_times(),
-            *self.parts.retention(),
+            *self.parts.retention(living),
         ):
             self._stack.push_async_callback(_end, asyncio.create_task(work))
         await self._listen(database)
         self._stack.push_async_callback(_end, asyncio.create_task(self._policies.run()))
+
+    async def _appear(self, database: Database) -> Collection[str]:
+        """Be one of the gateways on the store, and end what dead ones held. Those that live."""
+        gateways = StoredGateways(database, self.id, now)
+        await gateways.started(socket.gethostname(), self.console_url)
+        self._stack.push_async_callback(gateways.stopped)
+        server = self.config.store.server
+        if server is None:
+            await self.parts.reviews.recover({self.id})
+            return {self.id}
+        from countersign.store.listening import Listening  # with its driver, which few need
+
+        presence = Presence(gateways, self.parts.reviews)
+        listening = Listening(server, self.id, presence.heard)
+        self._leads = listening.leads
+        for work in (presence.run(), listening.run()):
+            self._stack.push_async_callback(_end, asyncio.create_task(work))
+        return await gateways.living()
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        """While this gateway leads: of several on one store one sends."""
+        await self._leads.wait()
+        await delivery.run()
 
     def _policy_changed(self) -> None:
         for listener in self._targets:

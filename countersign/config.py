@@ -15,6 +15,7 @@ from countersign.policy.warnings import idle_rules, undecidable
 from countersign.recording_settings import RecordingSettings, take_recordings
 from countersign.review_settings import ReviewLimits, take_reviews
 from countersign.settings import Secret, is_loopback, take_file, take_one_of, take_secret, warn_if_readable
+from countersign.store_settings import StoreSettings, take_store
 from countersign.yaml_lines import Mapping, Problem, Section, parse
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -114,7 +115,7 @@ class Config:
     """Everything a gateway is told. ``warnings`` are for people; nothing in them stops it."""
 
     path: Path
-    store_path: Path
+    store: StoreSettings
     audit: AuditSettings
     recordings: RecordingSettings
     reviews: ReviewLimits
@@ -153,12 +154,12 @@ def load_config(path: Path, *, with_policies: bool = True) -> Config:
     people = _people(section)
     warnings.extend(map(str, idle_rules(policy, [target.target.name for target in targets])))
     warnings.extend(map(str, undecidable(policy, people)))
-    store_path = _store(section, path.parent)
+    store = take_store(section, path.parent, warnings)
     recordings = take_recordings(section, path.parent, warnings)
     config = Config(
         path=path,
-        store_path=store_path,
-        audit=take_audit(section, path.parent, store_path, warnings),
+        store=store,
+        audit=take_audit(section, path.parent, store.path, warnings),
         recordings=recordings,
         reviews=take_reviews(section),
         people=people,
@@ -193,16 +194,6 @@ def admin_socket_of(path: Path) -> Path:
 def _admin_socket(section: Section, directory: Path) -> Path:
     name: str = section.take("admin_socket", str, "countersign.sock")
     return directory / name
-
-
-def _store(section: Section, directory: Path) -> Path:
-    url: str = section.take("store", str, "sqlite:///countersign.db")
-    if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
-        return directory / url.removeprefix("sqlite:///")
-    hint = "PostgreSQL stores are not supported yet" if url.startswith("postgres") else "sqlite:///countersign.db"
-    # Of the URL only the scheme is quoted: a password may stand anywhere behind it.
-    section.complain("store", f"'store' is {url.partition(':')[0]!r}, which is no store", hint)
-    return directory / "countersign.db"
 
 
 def _people(section: Section) -> tuple[Person, ...]:

@@ -4,7 +4,7 @@ Hashes stay, and so does everything that an export has not confirmed yet: what i
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -48,10 +48,12 @@ class RecordingRetention:
         audit: StoredAuditLog,
         keep: timedelta,
         clock: Callable[[], datetime],
+        living: Collection[str] = (),
     ) -> None:
+        """``living``: the gateways whose sessions may run still."""
         self._library = library
         self._sessions = sessions
-        self._left_open = sessions.left_open()
+        self._left_open = sessions.left_open(living)
         self._audit = audit
         self._keep = keep
         self._clock = clock

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import secrets
 import socket
 import struct
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -24,6 +26,8 @@ from hypothesis import HealthCheck, settings
 from countersign.demo.database import DemoDatabase
 from countersign.demo.leash import Leash
 from countersign.recording import Folder, Library, open_chunk
+from countersign.settings import Secret
+from countersign.store_settings import PostgresPlace
 from countersign.unix_socket import reachable
 
 # How long an example takes says more of what else the machine does than of the code.
@@ -97,6 +101,8 @@ class Gateway:
         target: str = "",
         upstream_host: str = "127.0.0.1",
         upstream_more: str = "",
+        more: str = "",
+        key: str = "",
     ) -> None:
         self.folder = folder
         self.config = folder / "countersign.yaml"
@@ -106,9 +112,9 @@ class Gateway:
             "console: {listen: 127.0.0.1:0}\nreviews: {at_once: 0, opened_in_10m: 0, denials_in_10m: 0}\ntargets:\n  - name: shop\n    type: postgres\n    listen: 127.0.0.1:0\n"
             f"    {target}\n    upstream:\n"
             f"      {{host: {upstream_host}, port: {upstream_port}, user: app, password: env:SHOP_PASSWORD{upstream_more}}}\n"
-            "policies: [policy.yaml]\n"
+            "policies: [policy.yaml]\n" + more
         )
-        self.key = ""
+        self.key = key
         self.start()
 
     def start(self) -> None:
@@ -351,6 +357,11 @@ def gateway(database: DemoDatabase, tmp_path_factory: pytest.TempPathFactory) ->
     running.stop()
 
 
+@pytest.fixture(scope="session")
+def gateway_type() -> type[Gateway]:
+    return Gateway
+
+
 @pytest.fixture
 def make_gateway(database: DemoDatabase, tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
     made: list[Gateway] = []
@@ -376,6 +387,35 @@ def object_server() -> Iterator[ObjectServer]:
 @pytest.fixture(scope="session")
 def gateway_class() -> type[Gateway]:
     return Gateway
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path | PostgresPlace]:
+    """Where a store of either kind is made."""
+    if request.param == "sqlite":
+        yield tmp_path / "store.db"
+        return
+    with made_store(request.getfixturevalue("_server"), tmp_path) as place:
+        yield place
+
+
+@pytest.fixture(scope="session")
+def make_store(_server: DemoDatabase) -> Callable[[Path], contextlib.AbstractContextManager[PostgresPlace]]:
+    """Makes a database for a store, gone when it is left."""
+    return partial(made_store, _server)
+
+
+@contextlib.contextmanager
+def made_store(server: DemoDatabase, folder: Path) -> Iterator[PostgresPlace]:
+    """An empty database for a store on a server, whose password is in a file of the folder."""
+    name = f"store_{secrets.token_hex(4)}"
+    with _administrator(server) as connection:
+        connection.execute(f"CREATE DATABASE {name} OWNER app")
+        password = folder / "store.password"
+        password.touch(0o600)
+        password.write_text(server.password)
+        yield PostgresPlace("127.0.0.1", server.port, name, "app", Secret("file", str(password)), "disable")
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

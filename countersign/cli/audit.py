@@ -39,7 +39,7 @@ from countersign.recording.verify import KINDS, RecordingsCheck, check_recording
 from countersign.reviews.preview import terminal_safe
 
 if TYPE_CHECKING:
-    from countersign.store import LogFile
+    from countersign.store import StoreLog
 
 # What reads the store takes half of the program's start to import; only the functions that use it do.
 
@@ -150,7 +150,7 @@ def prove(
     sys.stdout.write(text)
 
 
-def _oldest_about(log: "LogFile", about: str, kind: str) -> int:
+def _oldest_about(log: "StoreLog", about: str, kind: str) -> int:
     found = log.search(Query(about=about, kind=kind), sys.maxsize)
     if not found:
         raise AuditUnavailable(f"there is no record{f' of {kind}' if kind else ''} about {about}; ids are given whole")
@@ -351,7 +351,7 @@ def export(
         sys.stdout.buffer.flush()
 
 
-def _exported(log: "LogFile", form: Form, after: int) -> Iterator[bytes]:
+def _exported(log: "StoreLog", form: Form, after: int) -> Iterator[bytes]:
     writer = LineWriter(form)
     yield form.head
     for batch in log.batches(after=after):
@@ -386,13 +386,13 @@ def _progress() -> Iterator[Callable[[int], None]]:
         yield lambda records: progress.update(task, completed=records, description=f"{records} records")
 
 
-def _log(config: Path, store: Path | None) -> "LogFile":
-    from countersign.store import LogFile
+def _log(config: Path, store: Path | None) -> "StoreLog":
+    from countersign.store import log_of
 
-    path = store or settings(config).store_path
-    if not path.exists():
-        raise AuditUnavailable(f"there is no store at {path}")
-    return LogFile(path)
+    place = store or settings(config).store.place
+    if isinstance(place, Path) and not place.exists():
+        raise AuditUnavailable(f"there is no store at {place}")
+    return log_of(place)
 
 
 def _key(config: Path, key: str, store: Path | None) -> VerifierKey | None:
@@ -407,7 +407,7 @@ def _key(config: Path, key: str, store: Path | None) -> VerifierKey | None:
     return load_log_key(path).verifier if path.exists() else None
 
 
-def _newest(log: "LogFile") -> Checkpoint:
+def _newest(log: "StoreLog") -> Checkpoint:
     notes = list(log.notes())
     if not notes:
         raise AuditUnavailable("the log has no checkpoint yet; one is made every minute and at shutdown")

@@ -93,7 +93,7 @@ async def connected(path: Path) -> AsyncIterator[Client]:
                 yield Client(http)
                 return
     config = settings(path, with_policies=False)
-    if not config.store_path.exists() and not config.path.exists():
+    if config.store.server is None and not config.store.path.exists() and not config.path.exists():
         raise AuditUnavailable("there is neither a gateway nor a store")
     # Only here, for it is slow to import and a running gateway makes it needless.
     from countersign.api.access import SOCKET_UID

@@ -18,7 +18,7 @@ from countersign.policy.terms import parse_duration
 from countersign.reviews.preview import one_line, terminal_safe
 
 if TYPE_CHECKING:
-    from countersign.store import LogFile
+    from countersign.store import StoreLog
 
 WIDTH = 100
 NEEDED = (b'"kind":"command",', b'"kind":"session.')
@@ -32,7 +32,7 @@ def simulate(
     as_json: JsonOption = False,
 ) -> None:
     """Put the commands on record to a changed policy: what would be allowed, denied and held, and how many reviews a day that makes."""
-    from countersign.store import LogFile, StoreError  # slow to import, and needed here only
+    from countersign.store import StoreError, log_of  # slow to import, and needed here only
 
     seconds = parse_duration(since)
     if seconds is None:
@@ -42,14 +42,15 @@ def simulate(
         policy = load_policies(policies, {target.target.name: target.columns for target in loaded.targets})
     except PolicyError as error:
         fail(str(error))
-    if not (store or loaded.store_path).exists():
-        fail(f"there is no store at {store or loaded.store_path}")
+    place = store or loaded.store.place
+    if isinstance(place, Path) and not place.exists():
+        fail(f"there is no store at {place}")
     if store is None:
         on_record(config, "search", f"simulate, since {since}")
     start = datetime.now(UTC) - timedelta(seconds=seconds)
     targets = {target.target.name: target.target for target in loaded.targets}
     try:
-        found = simulated(policy, recorded(_records(LogFile(store or loaded.store_path)), start, targets))
+        found = simulated(policy, recorded(_records(log_of(place)), start, targets))
     except StoreError as error:
         fail(str(error))
     if as_json:
@@ -58,7 +59,7 @@ def simulate(
         _tell(found)
 
 
-def _records(log: "LogFile") -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _records(log: "StoreLog") -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Commands and sessions, oldest first, with a bar on a terminal."""
     with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task("records", total=None)

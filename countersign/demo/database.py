@@ -7,6 +7,7 @@ import pwd
 import random
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -78,9 +79,8 @@ class DemoDatabase:
         try:
             if self._as and not self._can_run(self._bin):
                 self._bin = self._copy_programs()
-            self._process = self._start(auth, tls, settings or {})
-            self.leash()
-            self._wait()
+            self._options = self._make_cluster(auth, tls, settings or {})
+            self.start()
             self._create()
         except BaseException:
             self.close()
@@ -105,6 +105,18 @@ class DemoDatabase:
         """Before the server is stopped on purpose."""
         if hasattr(self, "_leash"):
             self._leash.release()
+
+    def start(self) -> None:
+        """Again, after it was stopped."""
+        self._process = self._launch()
+        self.leash()
+        self._wait()
+
+    def stop(self) -> None:
+        """Break off what is going on and stop the server; ``start`` brings it back."""
+        self.unleash()
+        self._process.send_signal(signal.SIGINT)  # fast shutdown (manual, "Shutting Down the Server")
+        self._process.wait(START_TIMEOUT_S)
 
     def stop_hard(self) -> None:
         """Kill the server, as a power cut would."""
@@ -184,7 +196,8 @@ class DemoDatabase:
         except subprocess.CalledProcessError as error:
             raise RuntimeError(f"{Path(command[0]).name} failed: {error.stderr.strip()[-500:]}") from None
 
-    def _start(self, auth: str, tls: tuple[Path, Path] | None, more: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _make_cluster(self, auth: str, tls: tuple[Path, Path] | None, more: Mapping[str, str]) -> list[str]:
+        """The options that the server is started with."""
         password_file = self.folder / "superuser"
         password_file.write_text(self.password)
         password_file.chmod(0o644)
@@ -205,11 +218,12 @@ class DemoDatabase:
         if tls is not None:
             settings |= self._tls_settings(tls)
         settings |= more
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        log = (self.folder / "log").open("wb")
-        with log:
+        return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
-                [self._bin / "postgres", "-D", data, *options],
+                [self._bin / "postgres", "-D", self.folder / "data", *self._options],
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,

@@ -71,3 +71,5 @@ class Review:
     released_at: datetime | None = None
     decisions: tuple[Decision, ...] = ()
     marks: tuple[str, ...] = ()
+    gateway: str = ""
+    """Which gateway holds the command."""

@@ -1,6 +1,6 @@
 """What the review service asks of a store. Each call is one transaction and returns once it is committed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -28,6 +28,12 @@ class ReviewStore(Protocol):
 
     async def select(self, states: Sequence[ReviewState] = (), *, limit: int = 500, identity: str = "") -> list[Review]:
         """Newest first; every state where none is named."""
+
+    async def abandoned(self, living: Collection[str]) -> list[Review]:
+        """What is pending, or was released and has no outcome, and is held by none of these gateways."""
+
+    async def moved(self, ids: Sequence[str]) -> list[Review]:
+        """Those of these that are not pending any more."""
 
     async def due(self, now: datetime) -> list[Review]:
         """Those of which ``machine.next_at`` has come, the longest due first."""

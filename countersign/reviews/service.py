@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
 
 import structlog
@@ -47,8 +47,6 @@ Listener = Callable[[Review], None]
 LetBy = Callable[[], str]
 """The rule of a review's safe subset that would let its command run now; empty where none would."""
 MOST_ROWS = 2**53
-ALL = 10_000_000
-"""Beyond what a store holds."""
 ReadProposal = Callable[[str], Awaitable[tuple[Command, str]]]
 """How a text that is proposed instead reads in the session that asks, and where. Raises ``ReviewError`` where it cannot be let through."""
 OWNER_LATE = timedelta(seconds=10)
@@ -91,8 +89,16 @@ class ReviewService:
     """The only writer of reviews. Every move is committed, with its audit record, before anybody hears of it."""
 
     def __init__(
-        self, store: ReviewStore, grants: Grants, clock: Clock, new_id: Callable[[str], str], limits: ReviewLimits | None = None
+        self,
+        store: ReviewStore,
+        grants: Grants,
+        clock: Clock,
+        new_id: Callable[[str], str],
+        limits: ReviewLimits | None = None,
+        gateway: str = "",
     ) -> None:
+        """``gateway``: which one this is, of those that may share the store."""
+        self._gateway = gateway
         self._store = store
         self._grants = grants
         self._clock = clock
@@ -152,6 +158,7 @@ class ReviewService:
             created_at=now,
             expires_at=machine.ends_at(terms, now),
             updated_at=now,
+            gateway=self._gateway,
         )
         held = self._wait(review, ask)
         try:
@@ -305,6 +312,8 @@ class ReviewService:
             raise ReviewError("that is what was asked for: approve it")
         waiting = self._waiting.get(review.id)
         read = waiting[-1].ask.read_proposal if waiting else None
+        if read is None and review.gateway != self._gateway:
+            raise ReviewError("another gateway holds the command: propose it there")
         if read is None:
             raise ReviewError("nothing can be proposed instead here")
         return await read(proposal)
@@ -366,6 +375,8 @@ class ReviewService:
         surveyor = waiting[-1].ask.surveyor if waiting else None
         if surveyor is None:
             is_held = review.state is ReviewState.PENDING
+            if is_held and review.gateway != self._gateway:
+                raise NoBlastRadius("another gateway holds it, which is the one to ask")
             raise NoBlastRadius("this target is not asked what commands would touch" if is_held else "nothing is held any more")
         return surveyor
 
@@ -392,17 +403,26 @@ class ReviewService:
         with contextlib.suppress(ReviewConflict):
             await self._change(review_id, change)
 
-    async def recover(self) -> None:
-        """After a restart: nobody waits for the pending ones, and the released ones have no known outcome.
+    async def recover(self, living: Collection[str]) -> None:
+        """End what gateways held that are none of these: nobody waits for it, and what was released has no known outcome.
 
         An approved and unused review keeps its state until it expires; its client is gone, so it never runs (I4).
         """
-        for review in await self._store.select([ReviewState.PENDING], limit=ALL):
-            await self._end_if_open(review, ReviewState.CANCELLED, "the gateway stopped while it was held")
-        for review in await self._store.select([ReviewState.APPROVED], limit=ALL):
-            if review.released_at is not None:
-                why = "outcome not known: the gateway stopped while it ran"
-                await self._end_if_open(review, ReviewState.FAILED, why)
+        for review in await self._store.abandoned(living):
+            if review.state is ReviewState.PENDING:
+                await self._end_if_open(review, ReviewState.CANCELLED, "the gateway stopped while it was held")
+            else:
+                await self._end_if_open(review, ReviewState.FAILED, "outcome not known: the gateway stopped while it ran")
+
+    async def moved_elsewhere(self, review_id: str) -> None:
+        """Another gateway has moved a review: whoever waits here hears of it."""
+        if review_id in self._waiting or self._listeners:
+            self._announce(await self._store.get(review_id))
+
+    async def look_again(self) -> None:
+        """The same for all that are waited for here, whether or not anybody said so."""
+        for review in await self._store.moved(list(self._waiting)):
+            self._announce(review)
 
     # -- within
     async def _end_if_open(self, review: Review, state: ReviewState, why: str) -> None:

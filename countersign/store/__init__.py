@@ -1,12 +1,14 @@
-"""The store: the only place that speaks SQL. SQLite in one file, written by one thread with group commit.
+"""The store: the only place that speaks SQL. SQLite in one file, or a PostgreSQL database that several
+gateways share, written by one thread of a gateway with group commit.
 
 It implements the contracts of ``audit``, ``reviews``, ``identity`` and ``recording``. A change of a review and its audit record
 are one transaction, so that neither is ever there without the other.
 """
 
-from countersign.store.audit import ExportFile, LogFile, StoredAuditLog, StoredCheckpoints
+from countersign.store.audit import ExportFile, LogFile, StoredAuditLog, StoredCheckpoints, StoreLog, log_of
 from countersign.store.cursors import StoredCursors, WitnessCursors
 from countersign.store.database import Database, LogMisfit, StoreError
+from countersign.store.gateways import StoredGateways
 from countersign.store.grants import StoredGrants
 from countersign.store.indexing import Indexing
 from countersign.store.keys import StoredKeys
@@ -23,9 +25,11 @@ __all__ = [
     "LogIndex",
     "LogMisfit",
     "StoreError",
+    "StoreLog",
     "StoredAuditLog",
     "StoredCheckpoints",
     "StoredCursors",
+    "StoredGateways",
     "StoredGrants",
     "StoredKeys",
     "StoredReviews",
@@ -33,5 +37,6 @@ __all__ = [
     "WitnessCursors",
     "exchange_log_key",
     "load_log_key",
+    "log_of",
     "settle_log_key",
 ]

@@ -6,13 +6,13 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, func, literal, not_, or_, select, update
 
 from countersign._core import tree_extend, tree_root
 from countersign.audit import Batch, Checkpoint, Encoded, LogKey, NoteError, encode, record_of
@@ -25,9 +25,12 @@ from countersign.audit.verify import RETENTION
 from countersign.model import AuditEvent, AuditRecord, Identity
 from countersign.model.clock import Clock, from_text, to_text
 from countersign.store import schema
+from countersign.store.backend import StorePlace
 from countersign.store.database import Database, LogMisfit, StoreError, Transaction
 from countersign.store.log_index import LogIndex
 from countersign.store.log_search import search
+from countersign.store.sqlite_file import READ_LOG
+from countersign.store_settings import PostgresPlace
 
 PAGE = 16
 """How many rows are read at once, each of which may hold hundreds of records."""
@@ -79,11 +82,7 @@ class StoredAuditLog:
         """The newest hits with a number below ``before``, newest first. Raises ``StoreError``."""
 
         def job(connection: Connection) -> list[AuditRecord]:
-            driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]  # the engine's driver is sqlite3
-            try:
-                return search(driver, self._index, query, limit, before=before)
-            except sqlite3.Error as error:
-                raise StoreError(f"the store cannot be read: {error}") from error
+            return search(partial(self._database.backend.log_rows, connection), self._index, query, limit, before=before)
 
         return await self._database.read(job)
 
@@ -213,12 +212,17 @@ class StoredCheckpoints:
         return await self._database.read(partial(_checkpoint_after, size=size))
 
 
-class LogFile:
-    """A store's log read from its file alone, by whoever checks it or proves something of it: nothing is written to it. Implements
+class StoreLog:
+    """A store's log read from its tables alone, by whoever checks it or proves something of it: nothing is written to it. Implements
     ``audit.LogReader``."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def search(self, query: Query, limit: int) -> list[AuditRecord]:
+        """The newest hits, newest first. Raises ``StoreError``."""
+        raise NotImplementedError
+
+    def _rows(self, query: str, *values: object) -> Iterator[tuple[object, ...]]:
+        """The rows of a query, its values where it has ``?``. Raises ``StoreError``."""
+        raise NotImplementedError
 
     def batches(self, *, after: int = 0) -> Iterator[Batch]:
         """See ``LogReader``. Raises ``StoreError``."""
@@ -243,11 +247,6 @@ class LogFile:
         if batch.entries is None:
             raise StoreError(f"the body of record {seq} was removed by retention")
         return batch.lines[seq - batch.first_seq]
-
-    def search(self, query: Query, limit: int) -> list[AuditRecord]:
-        """The newest hits, newest first, with the help of an index that stands beside the file. Raises ``StoreError``."""
-        with self._open() as connection:
-            return search(connection, LogIndex(self._path), query, limit)
 
     def subtree(self, start: int, end: int) -> bytes:
         """The root over the records with the indices from ``start`` up to but not with ``end``, a subtree of RFC 6962's tree (``start`` is a
@@ -280,6 +279,22 @@ class LogFile:
             raise StoreError(f"the log lacks the hash of record {seq}")
         return found
 
+
+class LogFile(StoreLog):
+    """The log of a SQLite store."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def search(self, query: Query, limit: int) -> list[AuditRecord]:
+        """See ``StoreLog``; with the help of an index that stands beside the file."""
+        with self._open() as connection:
+
+            def rows(*values: object) -> Iterator[tuple[int, bytes]]:
+                yield from connection.execute(READ_LOG, values)
+
+            return search(rows, LogIndex(self._path), query, limit)
+
     def _rows(self, query: str, *values: object) -> Iterator[tuple[object, ...]]:
         with self._open() as connection:
             yield from connection.execute(query, values)
@@ -291,6 +306,39 @@ class LogFile:
                 yield connection
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise StoreError(f"the log in {self._path} cannot be read: {error}") from error
+
+
+class LogServer(StoreLog):
+    """The log of a store on a PostgreSQL server."""
+
+    def __init__(self, place: PostgresPlace) -> None:
+        self._place = place
+
+    def search(self, query: Query, limit: int) -> list[AuditRecord]:
+        """See ``StoreLog``."""
+        database = Database.open(self._place, lambda: datetime.now(UTC), create=False)
+        try:
+            return database.read_now(lambda connection: search(partial(database.backend.log_rows, connection), None, query, limit))
+        finally:
+            database.close()
+
+    def _rows(self, query: str, *values: object) -> Iterator[tuple[object, ...]]:
+        import psycopg
+
+        from countersign.store.postgresql import ROWS_AT_ONCE, connect
+
+        try:
+            with closing(connect(self._place)) as connection, connection.cursor(name="log") as cursor:
+                cursor.itersize = ROWS_AT_ONCE
+                cursor.execute(query.replace("?", "%s"), values)
+                yield from cursor
+        except (psycopg.Error, OSError, KeyError) as error:
+            raise StoreError(f"the log in {self._place} cannot be read: {error}") from error
+
+
+def log_of(place: StorePlace) -> StoreLog:
+    """The log of the store at a place."""
+    return LogFile(place) if isinstance(place, Path) else LogServer(place)
 
 
 def _peaks_from(start: int, size: int, edge: bytes) -> bytes:
@@ -349,9 +397,15 @@ def _forgettable(connection: Connection, before: datetime, after: int, up_to: in
         table.c.time < to_text(before),
         end <= (signed if up_to is None else min(signed, up_to)),
         table.c.entries.is_not(None),
-        or_(table.c.count != 1, func.instr(table.c.entries, ROTATED_MARK) == 0),
+        or_(table.c.count != 1, not_(_holds(connection, table.c.entries, ROTATED_MARK))),
     )
     return [_Forgettable(*row) for row in connection.execute(query.order_by(table.c.first_seq).limit(FORGET_ROWS))]
+
+
+def _holds(connection: Connection, column: Any, mark: bytes) -> Any:
+    """Whether a value of bytes holds a mark."""
+    place = func.instr(column, mark) if connection.dialect.name == "sqlite" else func.position(literal(mark).op("IN")(column))
+    return place > 0
 
 
 def _steps(rows: list[_Forgettable]) -> Iterator[list[_Forgettable]]:

@@ -1,33 +1,30 @@
-"""One SQLite file and the thread that writes it.
+"""A store and the thread that writes it.
 
 Work handed over is done in order, much of it to a transaction (group commit). Audit records go in many to a row: each
 statement gives up the interpreter's lock and has to win it back, which costs more than the record, and so does a row of its own. A job, which may do anything, has
 a savepoint of its own, so that one that fails takes nothing else with it. Whoever waits goes on only after the commit that holds
-their work is on disk (``synchronous=FULL``); work that nobody waits for may gather for ``GATHER_S``.
+their work is on disk; work that nobody waits for may gather for ``GATHER_S``.
 """
 
 import asyncio
 import contextlib
-import errno
-import os
 import secrets
-import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event, select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, event, select
 
 from countersign._core import Intake, Run
 from countersign.audit import AuditUnavailable, Encoded, encode
 from countersign.model import AuditEvent, Trouble
 from countersign.model.clock import Clock, to_text
 from countersign.store import schema
+from countersign.store.backend import Backend, StorePlace, driver_of
+from countersign.store.sqlite_file import SqliteFile
 
 log = structlog.get_logger(__name__)
 
@@ -40,12 +37,8 @@ GATHER_S = 0.01
 """How long work that nobody waits for lets more come. With the commit itself it must stay well below the 50 ms of I1."""
 RETRY_S = 0.2
 IDLE_S = 60.0
-CHECKPOINT = "wal_autocheckpoint=300"
-"""How many pages gather before a commit moves them into the file. The more there are, the longer that one takes, and whoever waits for it."""
 RECORDS_A_ROW = 512
 """Also bounds how much has to be read for one record."""
-LOCKED_MS, GIVEN_UP_MS = 50, 5000
-"""How long another process may keep the store locked before no more is taken (I1), and before those who wait are told so."""
 AFTERWARDS = frozenset(
     {
         "audit.accessed",
@@ -82,11 +75,12 @@ class LogMisfit(StoreError):
 class LogEnd:
     """The end of the audit log inside the writer's transaction. ``head`` is the tree's size and edge."""
 
-    def __init__(self, raw: sqlite3.Connection, clock: Clock) -> None:
-        """Reads the end anew for each transaction: a CLI working beside the gateway writes too."""
+    def __init__(self, raw: Any, backend: Backend, clock: Clock) -> None:
+        """Reads the end anew for each transaction: others write too. ``raw``: the driver's connection."""
         self._raw = raw
+        self._insert = backend.insert_batch
         self._clock = clock
-        first_seq, count, edge = raw.execute(READ_HEAD).fetchone() or (1, 0, b"")
+        first_seq, count, edge = raw.execute(backend.read_head).fetchone() or (1, 0, b"")
         self.head: tuple[int, bytes] = (first_seq + count - 1, edge)
 
     def append(self, entries: Sequence[Encoded]) -> None:
@@ -98,17 +92,18 @@ class LogEnd:
         """The same for a run of records."""
         time = to_text(self._clock())
         for first_seq, count, edge, hashes, lines in run.seal(*self.head, time, RECORDS_A_ROW):
-            self._raw.execute(INSERT, (first_seq, count, time, edge, hashes, lines))
+            self._raw.execute(self._insert, (first_seq, count, time, edge, hashes, lines))
             self.head = (first_seq + count - 1, edge)
 
 
 class Transaction:
     """What a job works with: a connection inside the writer's transaction, and the log's end."""
 
-    def __init__(self, connection: Connection, clock: Clock, refuse: Callable[[str], None]) -> None:
+    def __init__(self, connection: Connection, backend: Backend, clock: Clock, refuse: Callable[[str], None]) -> None:
         self._refuse = refuse
+        self.backend = backend
         self.connection = connection
-        self.log = LogEnd(connection.connection.driver_connection, clock)  # type: ignore[arg-type]  # the driver is sqlite3
+        self.log = LogEnd(driver_of(connection), backend, clock)
 
     def append(self, events: Sequence[AuditEvent]) -> None:
         """Append events to the log, in order. Raises ``LogMisfit`` where the log is not trusted."""
@@ -116,9 +111,6 @@ class Transaction:
             self._refuse(one.kind)
         self.log.append([encode(event) for event in events])
 
-
-INSERT = "INSERT INTO audit_batches (first_seq, count, time, edge, hashes, entries) VALUES (?,?,?,?,?,?)"
-READ_HEAD = "SELECT first_seq, count, edge FROM audit_batches ORDER BY first_seq DESC LIMIT 1"
 
 Job = Callable[[Transaction], Any]
 Work = Job | Encoded | Run
@@ -130,10 +122,9 @@ Result = tuple[asyncio.Future[Any], Any, BaseException | None]
 class Database:
     """An open store. Make it with ``open``; ``close`` waits for everything handed over."""
 
-    def __init__(self, engine: Engine, path: Path, clock: Clock) -> None:
+    def __init__(self, engine: Engine, backend: Backend, clock: Clock) -> None:
         self._engine = engine
-        self._path = path
-        self._file = _identity_of(path)
+        self.backend = backend
         self._clock = clock
         self.intake = Intake(BACKLOG // 2)
         """Where everything waits in order. Whoever has records ready encoded puts them there; the rest takes a turn for what is in the
@@ -151,19 +142,16 @@ class Database:
         self._thread.start()
 
     @classmethod
-    def open(cls, path: Path, clock: Clock, *, create: bool = True) -> "Database":
-        """Open or make the store; only its owner may read the file. Raises ``StoreError``."""
-        if not create and not path.exists():
-            raise StoreError(f"there is no store at {path}")
+    def open(cls, place: StorePlace, clock: Clock, *, create: bool = True) -> "Database":
+        """Open or make the store. Raises ``StoreError``."""
+        if not create and isinstance(place, Path) and not place.exists():
+            raise StoreError(f"there is no store at {place}")
+        backend = backend_of(place)
+        errors: tuple[type[Exception], ...] = (*backend.errors, OSError, KeyError)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            engine = create_engine(f"sqlite:///{path}", creator=partial(_connect, path))
-            event.listen(engine, "connect", _on_connect)
-            _prepare(engine)
-            return cls(engine, path, clock)
-        except (OSError, sqlite3.Error, SQLAlchemyError) as error:
-            raise StoreError(f"the store {path} cannot be opened: {_cause(error)}", _trouble(error)) from error
+            return cls(backend.open(create=create), backend, clock)
+        except errors as error:
+            raise StoreError(f"the store {place} cannot be opened: {_cause(error)}", backend.trouble(error)) from error
 
     @property
     def trouble(self) -> Trouble | None:
@@ -219,7 +207,7 @@ class Database:
         try:
             with self._engine.connect() as connection:
                 return query(connection)
-        except SQLAlchemyError as error:
+        except self.backend.errors as error:
             raise StoreError(f"the store cannot be read: {_cause(error)}") from error
 
     async def secret(self, name: str) -> bytes:
@@ -270,7 +258,7 @@ class Database:
             only_records = all(isinstance(work, (Encoded, Run)) for work, _ in batch)
             results = self._commit_records(batch) if only_records else self._commit_jobs(batch)
         except Exception as error:  # whatever broke the commit broke all the work of the batch
-            self._refuse_more(f"the store does not take writes: {_cause(error)}", _trouble(error))
+            self._refuse_more(f"the store does not take writes: {_cause(error)}", self._trouble(error))
             _tell([(future, None, _anew(self._failure)) for _, future in batch if future is not None])
             return False
         if self._failure:
@@ -283,6 +271,9 @@ class Database:
         _tell(results)
         return True
 
+    def _trouble(self, error: BaseException) -> Trouble:
+        return error.trouble if isinstance(error, AuditUnavailable) else self.backend.trouble(error)
+
     def _refuse_more(self, text: str, trouble: Trouble) -> None:
         if self._failure is None or str(self._failure) != text:
             log.error("store_failed", cause=text)
@@ -290,30 +281,23 @@ class Database:
         self.intake.set_accepts(False)
 
     def _begin(self, execute: Callable[[str], object]) -> None:
-        """Lock the store for writing. While another process has it, nothing more is taken: what is taken has to be written at once (I1).
-        A file that was taken away is not written to: nobody would ever read it."""
-        if _identity_of(self._path) != self._file:
-            raise OSError("its file was removed, or another was put in its place")
-        execute(f"PRAGMA busy_timeout={LOCKED_MS}")
-        try:
-            execute("BEGIN IMMEDIATE")
-        except (sqlite3.Error, SQLAlchemyError) as error:
-            if _code(error) != sqlite3.SQLITE_BUSY:
-                raise
+        """Lock the store for writing. While another process has it, nothing more is taken: what is taken has to be written at once (I1)."""
+
+        def locked() -> None:
             self._refuse_more("the store does not take writes: another process has locked it", Trouble.UNAVAILABLE)
-            execute(f"PRAGMA busy_timeout={GIVEN_UP_MS}")
-            execute("BEGIN IMMEDIATE")
+
+        self.backend.begin_writing(execute, locked)
 
     def _on_begin(self, connection: Connection) -> None:
         if threading.current_thread() is self._thread:
             self._begin(connection.exec_driver_sql)
         else:
-            connection.exec_driver_sql("BEGIN DEFERRED")
+            self.backend.begin_reading(connection.exec_driver_sql)
 
     def _commit_jobs(self, batch: list[Waiting]) -> list[Result]:
         results: list[Result] = []
         with self._engine.begin() as connection:
-            transaction = Transaction(connection, self._clock, self.refuse_untrusted)
+            transaction = Transaction(connection, self.backend, self._clock, self.refuse_untrusted)
             _do(transaction.log, transaction, batch, results)
         return results
 
@@ -321,15 +305,18 @@ class Database:
         """The same for records only, which is nearly every batch, without SQLAlchemy's share of the work."""
         if self._raw is None:
             self._raw = self._engine.raw_connection()
-        raw: sqlite3.Connection = self._raw.driver_connection  # type: ignore[assignment]  # the engine's driver is sqlite3
-        self._begin(raw.execute)
+        raw: Any = self._raw.driver_connection
         try:
+            self._begin(raw.execute)
             results = list[Result]()
-            _do(LogEnd(raw, self._clock), None, batch, results)
-            raw.execute("COMMIT")
+            _do(LogEnd(raw, self.backend, self._clock), None, batch, results)
+            raw.commit()
         except BaseException:
-            with contextlib.suppress(sqlite3.Error):  # some errors have rolled it back already
-                raw.execute("ROLLBACK")
+            try:
+                raw.rollback()
+            except self.backend.errors:  # it is gone, and the next batch takes another
+                self._raw.invalidate()
+                self._raw = None
             raise
         return results
 
@@ -357,22 +344,22 @@ def _do(log_end: LogEnd, transaction: Transaction | None, batch: list[Waiting], 
             if isinstance(work, Run):
                 log_end.append_run(work)
             elif transaction is not None:
-                value, problem = _attempt(transaction, work)
+                value, problem = _attempt(transaction, work, transaction.backend)
         if future is not None:
             results.append((future, value, problem))
     log_end.append(entries)
 
 
-def _attempt(transaction: Transaction, job: Job) -> tuple[Any, BaseException | None]:
+def _attempt(transaction: Transaction, job: Job, backend: Backend) -> tuple[Any, BaseException | None]:
     head = transaction.log.head
     savepoint = transaction.connection.begin_nested()
     try:
         value = job(transaction)
         savepoint.commit()
-    except (SQLAlchemyError, sqlite3.Error) as error:
+    except backend.errors as error:
         transaction.log.head = head
         savepoint.rollback()
-        if _trouble(error) is Trouble.FULL:
+        if backend.trouble(error) is Trouble.FULL:
             raise  # what came before it in the transaction is lost too
         return None, StoreError(f"the store refused a change: {_cause(error)}")
     except Exception as error:  # the job's own error goes back to whoever handed it over
@@ -402,57 +389,18 @@ def _resolve(results: list[Result]) -> None:
             future.set_exception(problem)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    """The file has to be there: one that was taken away is not made anew."""
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, check_same_thread=False)
+def backend_of(place: StorePlace) -> Backend:
+    """What a store is of by its place."""
+    if isinstance(place, Path):
+        return SqliteFile(place)
+    from countersign.store.postgresql import PostgresServer  # slow to import, and needed by few
 
-
-def _identity_of(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino
-
-
-def _on_connect(connection: Any, _record: object) -> None:
-    # The driver's own transaction handling is switched off: it would not begin before a SELECT, nor keep savepoints.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000", "secure_delete=ON", CHECKPOINT):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _prepare(engine: Engine) -> None:
-    with engine.begin() as connection:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-        version = connection.execute(text("PRAGMA user_version")).scalar_one()
-        if version not in (0, schema.SCHEMA_VERSION):
-            raise OSError(
-                f"it was made by another version of Countersign (its layout is {version}, this one's is {schema.SCHEMA_VERSION}). Before "
-                "release nothing is converted: export with the version that made it, move the file away, and make keys anew"
-            )
-        if version == 0:
-            schema.metadata.create_all(connection)
-            for guard in schema.guards():
-                connection.execute(text(guard))
-            connection.execute(text(f"PRAGMA user_version = {schema.SCHEMA_VERSION}"))
+    return PostgresServer(place)
 
 
 def _cause(error: BaseException) -> str:
     original = getattr(error, "orig", None)
     return str(original or error)
-
-
-def _code(error: BaseException) -> int:
-    """SQLite's primary result code; 0 where the error is none of SQLite's."""
-    original = getattr(error, "orig", None) or error
-    return getattr(original, "sqlite_errorcode", 0) & 0xFF
-
-
-def _trouble(error: BaseException) -> Trouble:
-    if isinstance(error, AuditUnavailable):
-        return error.trouble
-    is_full = _code(error) == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) in (errno.ENOSPC, errno.EDQUOT)
-    return Trouble.FULL if is_full else Trouble.UNAVAILABLE
 
 
 def _anew(failure: StoreError | None) -> StoreError:

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from countersign.identity.contract import StoredKey
 from countersign.model import AuditEvent, Identity, IdentityKind
@@ -48,11 +47,12 @@ class StoredKeys:
             "created_at": to_text(key.created_at),
             "expires_at": to_text(key.expires_at),
         }
-        upsert = insert(schema.identities).values(account)
-        upsert = upsert.on_conflict_do_update(index_elements=["name"], set_={"groups": account["groups"]})
+        accounts = schema.identities
+        regroup = update(accounts).where(accounts.c.name == account["name"]).values(groups=account["groups"])
 
         def job(transaction: Transaction) -> None:
-            transaction.connection.execute(upsert)
+            if not transaction.connection.execute(regroup).rowcount:
+                transaction.connection.execute(accounts.insert().values(account))
             transaction.connection.execute(schema.keys.insert().values(row))
             transaction.append([event])
 

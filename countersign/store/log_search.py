@@ -1,7 +1,6 @@
 """The search of the log: the newest hits, read from the log itself, with the index's help where there is one."""
 
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 import structlog
@@ -13,18 +12,15 @@ from countersign.store.log_index import END, IndexUnusable, LogIndex
 
 log = structlog.get_logger(__name__)
 
-READ = """SELECT first_seq, CAST(entries AS BLOB) FROM audit_batches
-    WHERE first_seq >= coalesce((SELECT max(first_seq) FROM audit_batches WHERE first_seq <= ?1), ?1) AND first_seq <= ?2
-      AND entries IS NOT NULL AND time >= ?3 AND (?4 = '' OR time < ?4) ORDER BY first_seq DESC"""
+Rows = Callable[[int, int, str, str], Iterator[tuple[int, bytes]]]
+"""First number and entries of the log's rows that hold records of a run and of a time, newest first."""
 
 
-def search(
-    connection: sqlite3.Connection, index: LogIndex | None, query: Query, limit: int, *, before: int | None = None
-) -> list[AuditRecord]:
-    """The newest hits with a number below ``before``, the newest first, at most ``limit``. Raises ``sqlite3.Error``."""
+def search(rows: Rows, index: LogIndex | None, query: Query, limit: int, *, before: int | None = None) -> list[AuditRecord]:
+    """The newest hits with a number below ``before``, the newest first, at most ``limit``. Raises what ``rows`` raises."""
     found: list[AuditRecord] = []
     for first, last in _spans(index, query, END if before is None else before):
-        for first_seq, entries in _rows(connection, query, first, last):
+        for first_seq, entries in rows(first, last, query.since, query.behind if query.until else ""):
             lines = entries.split(b"\n")[max(0, first - first_seq) : last - first_seq + 1] if query.may_hold(entries) else []
             found += _hits(lines, query, limit - len(found))
             if len(found) >= limit:
@@ -44,11 +40,6 @@ def _spans(index: LogIndex | None, query: Query, before: int) -> Iterator[tuple[
         else:
             return
     yield 1, before - 1
-
-
-def _rows(connection: sqlite3.Connection, query: Query, first: int, last: int) -> Iterator[tuple[int, bytes]]:
-    """First number and entries of the rows that hold records of a run, newest first."""
-    yield from connection.execute(READ, (first, last, query.since, query.behind if query.until else ""))
 
 
 def _hits(lines: list[bytes], query: Query, limit: int) -> list[AuditRecord]:

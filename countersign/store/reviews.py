@@ -1,12 +1,13 @@
 """Reviews and decisions in the store."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import Connection, and_, func, or_, select, update
 
 from countersign.model import AuditEvent, Decision, DecisionKind, OnTimeout, Review, ReviewState, ReviewTerms, Step, Subjects
 from countersign.model.clock import from_text, to_text
@@ -18,6 +19,9 @@ from countersign.store.database import Database, Transaction
 
 LAST = "~"
 """Comes behind every letter of an id."""
+CHANNEL = "countersign_reviews"
+"""Where the gateways on one PostgreSQL tell each other which review has moved."""
+IDS_AT_ONCE = 500
 CHANGING = ("state", "outcome", "updated_at", "expires_at", "released_at", "marks", "next_at")
 """What of a review its moves change; the store refuses another change of what it is about."""
 
@@ -25,8 +29,9 @@ CHANGING = ("state", "outcome", "updated_at", "expires_at", "released_at", "mark
 class StoredReviews:
     """Implements ``reviews.contract.ReviewStore``."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, gateway: str = "") -> None:
         self._database = database
+        self._gateway = gateway
 
     async def insert(self, review: Review, events: Sequence[AuditEvent]) -> None:
         """Keep a new review and its audit records, or neither."""
@@ -34,6 +39,7 @@ class StoredReviews:
         def job(transaction: Transaction) -> None:
             transaction.connection.execute(schema.reviews.insert().values(**_row(review)))
             transaction.append(list(events))
+            self._tell(transaction, review)
 
         await self._database.write(job)
 
@@ -50,9 +56,16 @@ class StoredReviews:
             query = update(schema.reviews).where(schema.reviews.c.id == before.id)
             transaction.connection.execute(query.values(**{name: row[name] for name in CHANGING}))
             transaction.append(list(events))
+            if after is not before:
+                self._tell(transaction, after)
             return after
 
         return await self._database.write(job)
+
+    def _tell(self, transaction: Transaction, review: Review) -> None:
+        """Have the other gateways hear of it, when it is committed."""
+        if transaction.backend.is_shared:
+            transaction.connection.execute(select(func.pg_notify(CHANNEL, f"{self._gateway} {review.id}")))
 
     async def get(self, id_or_prefix: str) -> Review:
         """By id or unique prefix, with or without its ``rv-``."""
@@ -66,6 +79,23 @@ class StoredReviews:
         if identity:
             query = query.where(schema.reviews.c.identity == identity)
         return await self._database.read(lambda connection: _load(connection, query))
+
+    async def abandoned(self, living: Collection[str]) -> list[Review]:
+        """See ``ReviewStore``."""
+        table = schema.reviews.c
+        ran = and_(table.state == ReviewState.APPROVED.value, table.released_at.is_not(None))
+        query = select(schema.reviews).where(table.gateway.not_in(living), or_(table.state == ReviewState.PENDING.value, ran))
+        return await self._database.read(partial(_load, query=query))
+
+    async def moved(self, ids: Sequence[str]) -> list[Review]:
+        """Those of these that are not pending any more."""
+        table = schema.reviews
+        found: list[Review] = []
+        for start in range(0, len(ids), IDS_AT_ONCE):
+            some = table.c.id.in_(ids[start : start + IDS_AT_ONCE])
+            query = select(table).where(some, table.c.state != ReviewState.PENDING.value)
+            found += await self._database.read(partial(_load, query=query))
+        return found
 
     async def due(self, now: datetime) -> list[Review]:
         """Those to which time now does something, the longest due first."""
@@ -90,8 +120,11 @@ def _load(connection: Connection, query: Any) -> list[Review]:
     rows = connection.execute(query).mappings().all()
     decided: dict[str, list[Decision]] = {row["id"]: [] for row in rows}
     table = schema.decisions
-    for row in connection.execute(select(table).where(table.c.review_id.in_(list(decided))).order_by(table.c.number)).mappings():
-        decided[row["review_id"]].append(_decision(row))
+    ids = list(decided)
+    for start in range(0, len(ids), IDS_AT_ONCE):
+        some = select(table).where(table.c.review_id.in_(ids[start : start + IDS_AT_ONCE])).order_by(table.c.number)
+        for row in connection.execute(some).mappings():
+            decided[row["review_id"]].append(_decision(row))
     return [_review(row, tuple(decided[row["id"]])) for row in rows]
 
 

@@ -1,20 +1,24 @@
 """The tables. Times are RFC 3339 text in UTC; JSON columns hold canonical text."""
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 from countersign.model import DecisionKind, ReviewState
-from countersign.reviews.machine import TRANSITIONS
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
+
+Number = BigInteger().with_variant(Integer, "sqlite")
+"""Of records, which SQLite numbers in 64 bits as well."""
+Name = String().with_variant(String(collation="C"), "postgresql")
+"""Ids, times and other names, which are compared byte by byte."""
 
 metadata = MetaData()
 
 audit_batches = Table(
     "audit_batches",
     metadata,
-    Column("first_seq", Integer, primary_key=True, autoincrement=False),
+    Column("first_seq", Number, primary_key=True, autoincrement=False),
     Column("count", Integer, nullable=False),
-    Column("time", String, nullable=False),
+    Column("time", Name, nullable=False),
     Column("edge", LargeBinary, nullable=False),
     Column("hashes", LargeBinary, nullable=False),
     Column("entries", LargeBinary),
@@ -24,41 +28,42 @@ audit_batches = Table(
 audit_checkpoints = Table(
     "audit_checkpoints",
     metadata,
-    Column("size", Integer, primary_key=True, autoincrement=False),
+    Column("size", Number, primary_key=True, autoincrement=False),
     Column("note", Text, nullable=False),
-    Column("made_at", String, nullable=False),
+    Column("made_at", Name, nullable=False),
 )
 
 audit_cursors = Table(
     "audit_cursors",
     metadata,
-    Column("name", String, primary_key=True),
-    Column("confirmed", Integer, nullable=False),
-    Column("planned", Integer),
+    Column("name", Name, primary_key=True),
+    Column("confirmed", Number, nullable=False),
+    Column("planned", Number),
 )
 """How far each witness has confirmed the checkpoints, and each export the records (``delivery.Position``)."""
 
 reviews = Table(
     "reviews",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("state", String, nullable=False, index=True),
-    Column("command_id", String, nullable=False),
-    Column("session_id", String, nullable=False),
-    Column("target", String, nullable=False),
-    Column("identity", String, nullable=False, index=True),
-    Column("on_behalf_of", String, nullable=False),
-    Column("digest", String, nullable=False),
-    Column("rule", String, nullable=False),
+    Column("id", Name, primary_key=True),
+    Column("state", Name, nullable=False, index=True),
+    Column("command_id", Name, nullable=False),
+    Column("session_id", Name, nullable=False),
+    Column("target", Name, nullable=False),
+    Column("identity", Name, nullable=False, index=True),
+    Column("on_behalf_of", Name, nullable=False),
+    Column("digest", Name, nullable=False),
+    Column("rule", Name, nullable=False),
     Column("command", Text, nullable=False),
     Column("terms", Text, nullable=False),
     Column("outcome", Text, nullable=False),
-    Column("created_at", String, nullable=False, index=True),
-    Column("expires_at", String, nullable=False),
-    Column("updated_at", String, nullable=False),
-    Column("released_at", String),
+    Column("created_at", Name, nullable=False, index=True),
+    Column("expires_at", Name, nullable=False),
+    Column("updated_at", Name, nullable=False),
+    Column("released_at", Name),
     Column("marks", Text, nullable=False),
-    Column("next_at", String, index=True),
+    Column("next_at", Name, index=True),
+    Column("gateway", Name, nullable=False, index=True),
     CheckConstraint("state IN (" + ", ".join(f"'{state}'" for state in ReviewState) + ")", name="known_state"),
     CheckConstraint("released_at IS NULL OR state IN ('approved', 'executed', 'failed', 'cancelled')", name="released"),
 )
@@ -66,16 +71,16 @@ reviews = Table(
 decisions = Table(
     "decisions",
     metadata,
-    Column("review_id", String, ForeignKey("reviews.id"), primary_key=True),
+    Column("review_id", Name, ForeignKey("reviews.id"), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("reviewer", String, nullable=False),
-    Column("authentication", String, nullable=False),
-    Column("kind", String, nullable=False),
+    Column("reviewer", Name, nullable=False),
+    Column("authentication", Name, nullable=False),
+    Column("kind", Name, nullable=False),
     Column("step", Integer, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("digest", String, nullable=False),
-    Column("decided_at", String, nullable=False),
-    Column("at_most_rows", Integer),
+    Column("digest", Name, nullable=False),
+    Column("decided_at", Name, nullable=False),
+    Column("at_most_rows", Number),
     Column("proposal", Text, nullable=False),
     CheckConstraint("kind IN (" + ", ".join(f"'{kind}'" for kind in DecisionKind) + ")", name="known_kind"),
     CheckConstraint("at_most_rows IS NULL OR kind = 'approve'", name="bounds_are_of_approvals"),
@@ -86,25 +91,25 @@ decisions = Table(
 grants = Table(
     "grants",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("review_id", String, ForeignKey("reviews.id"), nullable=False),
-    Column("identity", String, nullable=False),
-    Column("on_behalf_of", String, nullable=False),
-    Column("target", String, nullable=False),
-    Column("database", String, nullable=False),
-    Column("rule", String, nullable=False),
-    Column("terms_digest", String, nullable=False),
+    Column("id", Name, primary_key=True),
+    Column("review_id", Name, ForeignKey("reviews.id"), nullable=False),
+    Column("identity", Name, nullable=False),
+    Column("on_behalf_of", Name, nullable=False),
+    Column("target", Name, nullable=False),
+    Column("database", Name, nullable=False),
+    Column("rule", Name, nullable=False),
+    Column("terms_digest", Name, nullable=False),
     Column("shape", Text, nullable=False),
     Column("ranges", Text, nullable=False),
-    Column("granted_by", String, nullable=False),
-    Column("authentication", String, nullable=False),
+    Column("granted_by", Name, nullable=False),
+    Column("authentication", Name, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("created_at", String, nullable=False),
-    Column("expires_at", String, nullable=False),
-    Column("uses", Integer, nullable=False),
-    Column("used", Integer, nullable=False),
-    Column("revoked_at", String),
-    Column("revoked_by", String, nullable=False),
+    Column("created_at", Name, nullable=False),
+    Column("expires_at", Name, nullable=False),
+    Column("uses", Number, nullable=False),
+    Column("used", Number, nullable=False),
+    Column("revoked_at", Name),
+    Column("revoked_by", Name, nullable=False),
     CheckConstraint("used BETWEEN 0 AND uses", name="within_uses"),
     CheckConstraint("granted_by NOT IN (identity, on_behalf_of)", name="by_another"),
     Index("grants_of", "identity", "target"),
@@ -113,102 +118,66 @@ grants = Table(
 identities = Table(
     "identities",
     metadata,
-    Column("name", String, primary_key=True),
-    Column("kind", String, nullable=False),
+    Column("name", Name, primary_key=True),
+    Column("kind", Name, nullable=False),
     Column("groups", Text, nullable=False),
-    Column("scram_salt", String, nullable=False),
-    Column("created_at", String, nullable=False),
+    Column("scram_salt", Name, nullable=False),
+    Column("created_at", Name, nullable=False),
 )
 
 keys = Table(
     "keys",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("identity", String, ForeignKey("identities.name"), nullable=False, index=True),
-    Column("secret_hash", String, nullable=False, unique=True),
-    Column("stored_key", String, nullable=False),
-    Column("server_key", String, nullable=False),
-    Column("created_at", String, nullable=False),
-    Column("expires_at", String, nullable=False),
-    Column("revoked_at", String),
-    Column("last_used_at", String),
+    Column("id", Name, primary_key=True),
+    Column("identity", Name, ForeignKey("identities.name"), nullable=False, index=True),
+    Column("secret_hash", Name, nullable=False, unique=True),
+    Column("stored_key", Name, nullable=False),
+    Column("server_key", Name, nullable=False),
+    Column("created_at", Name, nullable=False),
+    Column("expires_at", Name, nullable=False),
+    Column("revoked_at", Name),
+    Column("last_used_at", Name),
 )
 
 sessions = Table(
     "sessions",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("identity", String, nullable=False),
-    Column("target", String, nullable=False),
-    Column("client_address", String, nullable=False),
-    Column("database", String, nullable=False),
-    Column("application", String, nullable=False),
-    Column("started_at", String, nullable=False, index=True),
-    Column("ended_at", String),
+    Column("id", Name, primary_key=True),
+    Column("identity", Name, nullable=False),
+    Column("target", Name, nullable=False),
+    Column("client_address", Name, nullable=False),
+    Column("database", Name, nullable=False),
+    Column("application", Name, nullable=False),
+    Column("started_at", Name, nullable=False, index=True),
+    Column("ended_at", Name),
+    Column("gateway", Name, nullable=False),
 )
+
+gateways = Table(
+    "gateways",
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("host", Name, nullable=False),
+    Column("console", Name, nullable=False),
+    Column("started_at", Name, nullable=False),
+    Column("seen_at", Name, nullable=False),
+    Column("stopped_at", Name),
+)
+"""Who runs on this store. One that was not seen for a while is taken for dead: nobody waits for what it held."""
 
 secrets = Table(
     "secrets",
     metadata,
-    Column("name", String, primary_key=True),
-    Column("value", String, nullable=False),
+    Column("name", Name, primary_key=True),
+    Column("value", Name, nullable=False),
 )
 """Secrets of this deployment that must outlive a restart, such as the key of the ``hash`` operator."""
 
 
-def guards() -> list[str]:
-    """Triggers that make the store itself refuse what the code must never do."""
-    legal = " OR ".join(
-        f"(OLD.state = '{before}' AND NEW.state = '{after}')" for before, afters in TRANSITIONS.items() for after in afters
-    )
-    may_change = {"used", "revoked_at", "revoked_by"}
-    changed = " OR ".join(f"NEW.{name} IS NOT OLD.{name}" for name in grants.columns.keys() if name not in may_change)
-    return [
-        """CREATE TRIGGER IF NOT EXISTS audit_batches_keep BEFORE UPDATE ON audit_batches
-           WHEN NEW.entries IS NOT NULL OR NEW.first_seq IS NOT OLD.first_seq OR NEW.count IS NOT OLD.count
-             OR NEW.time IS NOT OLD.time OR NEW.edge IS NOT OLD.edge OR NEW.hashes IS NOT OLD.hashes
-           BEGIN SELECT RAISE(ABORT, 'audit records are append-only'); END""",
-        """CREATE TRIGGER IF NOT EXISTS audit_batches_stay BEFORE DELETE ON audit_batches
-           BEGIN SELECT RAISE(ABORT, 'audit records are append-only'); END""",
-        """CREATE TRIGGER IF NOT EXISTS audit_checkpoints_keep BEFORE UPDATE ON audit_checkpoints
-           BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END""",
-        """CREATE TRIGGER IF NOT EXISTS audit_checkpoints_stay BEFORE DELETE ON audit_checkpoints
-           BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END""",
-        f"""CREATE TRIGGER IF NOT EXISTS reviews_move BEFORE UPDATE OF state ON reviews
-           WHEN OLD.state <> NEW.state AND NOT ({legal})
-           BEGIN SELECT RAISE(ABORT, 'a review cannot move so'); END""",
-        """CREATE TRIGGER IF NOT EXISTS reviews_release_once BEFORE UPDATE OF released_at ON reviews
-           WHEN OLD.released_at IS NOT NULL AND NEW.released_at IS NOT OLD.released_at
-           BEGIN SELECT RAISE(ABORT, 'a review is released once'); END""",
-        """CREATE TRIGGER IF NOT EXISTS reviews_bound BEFORE UPDATE ON reviews
-           WHEN NEW.digest <> OLD.digest OR NEW.command <> OLD.command OR NEW.command_id <> OLD.command_id
-             OR NEW.session_id <> OLD.session_id OR NEW.identity <> OLD.identity OR NEW.target <> OLD.target
-             OR NEW.on_behalf_of <> OLD.on_behalf_of OR NEW.terms <> OLD.terms OR NEW.rule <> OLD.rule
-           BEGIN SELECT RAISE(ABORT, 'what a review is about cannot change'); END""",
-        """CREATE TRIGGER IF NOT EXISTS grants_of_approvals BEFORE INSERT ON grants
-           WHEN NEW.used <> 0 OR NOT EXISTS (SELECT 1 FROM reviews JOIN decisions ON review_id = id WHERE id = NEW.review_id
-             AND identity = NEW.identity AND target = NEW.target AND reviewer = NEW.granted_by AND kind = 'approve'
-             AND state IN ('approved', 'executed', 'failed', 'cancelled', 'expired'))
-           BEGIN SELECT RAISE(ABORT, 'a grant comes with an approval'); END""",
-        f"""CREATE TRIGGER IF NOT EXISTS grants_bound BEFORE UPDATE ON grants
-           WHEN {changed} OR NEW.used < OLD.used OR (OLD.revoked_at IS NOT NULL AND (NEW.revoked_at IS NOT OLD.revoked_at
-             OR NEW.used <> OLD.used))
-           BEGIN SELECT RAISE(ABORT, 'what a grant is for cannot change'); END""",
-        """CREATE TRIGGER IF NOT EXISTS grants_stay BEFORE DELETE ON grants
-           BEGIN SELECT RAISE(ABORT, 'grants stay on record'); END""",
-        """CREATE TRIGGER IF NOT EXISTS decisions_keep BEFORE UPDATE ON decisions
-           BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END""",
-        """CREATE TRIGGER IF NOT EXISTS decisions_stay BEFORE DELETE ON decisions
-           BEGIN SELECT RAISE(ABORT, 'decisions are append-only'); END""",
-        """CREATE TRIGGER IF NOT EXISTS decisions_in_time BEFORE INSERT ON decisions
-           WHEN NOT EXISTS (SELECT 1 FROM reviews WHERE id = NEW.review_id AND digest = NEW.digest AND released_at IS NULL
-             AND (state = 'pending' OR (state = 'approved' AND NEW.kind = 'take_back')))
-           BEGIN SELECT RAISE(ABORT, 'this review takes no such decision any more'); END""",
-        """CREATE TRIGGER IF NOT EXISTS decisions_by_others BEFORE INSERT ON decisions
-           WHEN EXISTS (SELECT 1 FROM reviews WHERE id = NEW.review_id AND NEW.reviewer IN (identity, on_behalf_of))
-           BEGIN SELECT RAISE(ABORT, 'whoever asked decides nothing'); END""",
-        """CREATE TRIGGER IF NOT EXISTS decisions_count_once BEFORE INSERT ON decisions
-           WHEN NEW.kind = 'approve' AND 'approve' = (SELECT kind FROM decisions
-             WHERE review_id = NEW.review_id AND reviewer = NEW.reviewer ORDER BY number DESC LIMIT 1)
-           BEGIN SELECT RAISE(ABORT, 'a person approves once'); END""",
-    ]
+def refuse_other_layout(version: int) -> None:
+    """Raises ``OSError`` for a store that another version has made; 0 is none yet."""
+    if version not in (0, SCHEMA_VERSION):
+        raise OSError(
+            f"it was made by another version of Countersign (its layout is {version}, this one's is {SCHEMA_VERSION}). Before "
+            "release nothing is converted: export with the version that made it, move the store away, and make keys anew"
+        )

@@ -1,6 +1,6 @@
 """Sessions in the store: who was connected to what, and when."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +15,10 @@ from countersign.store.database import Database, Transaction
 class StoredSessions:
     """Opens and closes sessions, each with its audit record in the same transaction."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, gateway: str = "") -> None:
         self._database = database
         self._clock = clock
+        self._gateway = gateway
 
     async def opened(self, session: Session) -> None:
         """Raises ``AuditUnavailable``: a session that is not on record must not go on."""
@@ -36,7 +37,7 @@ class StoredSessions:
         }
 
         def job(transaction: Transaction) -> None:
-            transaction.connection.execute(schema.sessions.insert().values(id=session.id, **row))
+            transaction.connection.execute(schema.sessions.insert().values(id=session.id, gateway=self._gateway, **row))
             transaction.append([AuditEvent("session.opened", body)])
 
         await self._database.write(job)
@@ -64,9 +65,11 @@ class StoredSessions:
         query = select(table.c.client_address).where(table.c.id == session_id)
         return self._database.read_now(lambda connection: connection.execute(query).scalar()) or ""
 
-    def left_open(self) -> frozenset[str]:
-        """The sessions that are not on record as ended: when a gateway starts, those that a crash cut off. Raises ``StoreError``."""
-        query = select(schema.sessions.c.id).where(schema.sessions.c.ended_at.is_(None))
+    def left_open(self, living: Collection[str]) -> frozenset[str]:
+        """The sessions that are not on record as ended, and not of these gateways: when one starts, those that a crash cut off. Raises
+        ``StoreError``."""
+        table = schema.sessions
+        query = select(table.c.id).where(table.c.ended_at.is_(None), table.c.gateway.not_in(living))
         return frozenset(self._database.read_now(lambda connection: connection.execute(query).scalars().all()))
 
     async def ended(self, ids: Sequence[str], before: datetime, left_open: frozenset[str]) -> list[str]:

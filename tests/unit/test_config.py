@@ -46,7 +46,7 @@ def refused(load, tmp_path):
 
 def test_the_least_configuration_and_its_defaults(load, tmp_path):
     config = load(TARGET)
-    assert config.store_path == tmp_path / "countersign.db"
+    assert config.store.path == tmp_path / "countersign.db"
     assert config.recordings == RecordingSettings(tmp_path / "recordings", 200, 30)
     assert config.admin_socket == tmp_path / "countersign.sock"
     assert config.console == Listen("127.0.0.1", 8420)
@@ -93,6 +93,21 @@ def test_the_policies_warnings_are_the_configurations(load, tmp_path):
     assert warning.startswith(f"{tmp_path}/a.yaml:1: rule 'a' compares command.tables with 'log'")
 
 
+def test_a_store_may_be_a_postgresql_that_gateways_share(load, monkeypatch):
+    monkeypatch.setenv("STORE_PASSWORD", "hunter2-literal")
+    config = load("store: {postgresql: {host: db.internal, password: env:STORE_PASSWORD}}\npolicies: []\n" + TARGET)
+    place = config.store.place
+    assert (place.host, place.port, place.database, place.user, place.tls) == (
+        "db.internal",
+        5432,
+        "countersign",
+        "countersign",
+        "verify-full",
+    )
+    assert "hunter2" not in repr(config) and place.password.reveal() == "hunter2-literal"
+    assert load("store: {postgresql: {host: localhost}}\npolicies: []\n" + TARGET).store.place.tls == "disable"
+
+
 def test_everything_is_relative_to_the_file_and_not_to_where_one_stands(load, tmp_path, monkeypatch):
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "a.yaml").write_text("rules: [{name: a, action: deny}]")
@@ -103,11 +118,11 @@ def test_everything_is_relative_to_the_file_and_not_to_where_one_stands(load, tm
         "store: sqlite:///data/x.db\nrecordings: file:///var/rec\nadmin_socket: run/s\npolicies: [policies/*.yaml, policies/a.yaml]\n"
         + TARGET
     )
-    assert config.store_path == tmp_path / "data/x.db"
+    assert config.store.path == tmp_path / "data/x.db"
     assert str(config.recordings.place) == "/var/rec"
     assert config.admin_socket == tmp_path / "run/s"
     assert [rule.name for rule in config.policy.rules] == ["a", "b"]
-    assert load("store: sqlite:////var/x.db\npolicies: []\n" + TARGET).store_path.as_posix() == "/var/x.db"
+    assert load("store: sqlite:////var/x.db\npolicies: []\n" + TARGET).store.path.as_posix() == "/var/x.db"
     assert len(load(f"policies: ['{tmp_path}/policies/*.yaml']\n" + TARGET).policy.rules) == 2
 
 
@@ -183,9 +198,15 @@ def with_target(line):
         ("\ntargets: {}\n", "2: 'targets' must be a list"),
         ("targets:\n  - shop\n", "2: every item of 'targets' must be a mapping"),
         (TARGET + "polices: []\n", "8: unknown key 'polices' in the configuration (hint: did you mean 'policies'?)"),
-        (TARGET + "store: postgresql+asyncpg://a:hunter2-literal@h/d\n", "8: 'store' is 'postgresql+asyncpg', which is no store (hint: PostgreSQL stores are not supported yet)"),
+        (TARGET + "store: postgresql+asyncpg://a:hunter2-literal@h/d\n", "8: 'store' is 'postgresql+asyncpg', which is no store (hint: store: {postgresql: {host: …"),
         (TARGET + "store: postgresql://h/d?password=hunter2-literal\n", "8: 'store' is 'postgresql'"),
         (TARGET + "store: 'sqlite:///'\n", "8: 'store' is 'sqlite'"),
+        (TARGET + "store: {}\n", "8: 'store' names no kind of store"),
+        (TARGET + "store: {mysql: {}}\n", "8: 'store' names no kind of store"),
+        (TARGET + "store:\n  postgresql: {user: x}\n", "9: postgresql needs 'host'"),
+        (TARGET + "store:\n  postgresql: {host: h, port: 0}\n", "9: 0 is no port"),
+        (TARGET + "store:\n  postgresql: {host: h, tls: prefer}\n", "9: 'tls' is 'prefer' (hint: one of verify-full, require, disable)"),
+        (TARGET + "store:\n  postgresql: {host: h, password: hunter2-literal}\n", "9: a password does not stand in the configuration"),
         (TARGET + "store: x.db\n", "8: 'store' is 'x.db'"),
         (TARGET + "recordings: s3://key:hunter2-literal@bucket\n", "8: 'recordings' is no place in object storage"),
         (TARGET + "recordings: file://\n", "8: 'recordings' is 'file'"),

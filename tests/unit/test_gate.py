@@ -288,7 +288,7 @@ async def test_i8_a_broken_policy_a_broken_store_and_a_bug_deny_with_an_id(scene
 
 async def test_a_restart_cancels_what_was_pending_and_keeps_what_was_approved(scene):
     hold, admitting = await scene.hold()
-    await scene.reviews.recover()
+    await scene.reviews.recover({"this one"})
     assert (await scene.reviews.get(hold.review.id)).state is ReviewState.CANCELLED
     answer = await admitting
     assert isinstance(answer, Denial)
@@ -301,7 +301,7 @@ async def test_an_approved_and_unused_review_outlives_a_restart_and_a_used_one_i
         await scene.reviews.decide(held.review.id, BOB, DecisionKind.APPROVE, "digest", "")
         if used:
             await scene.reviews.release(held)
-        await scene.reviews.recover()
+        await scene.reviews.recover({"this one"})
         assert (await scene.reviews.get(held.review.id)).state is state
 
 

@@ -62,15 +62,15 @@ ANN, BOB, LEA, EVE, ROOT = (
 class Scene:
     """Reviews in a store, with a clock that stands still unless moved."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, place):
+        self.place = place
         self.now = START
         self.let_by = ""
         self._numbers = itertools.count(1)
         self._open()
 
     def _open(self):
-        self.database = Database.open(self.folder / "store.db", lambda: self.now)
+        self.database = Database.open(self.place, lambda: self.now)
         self.audit = StoredAuditLog(self.database)
         self.grants = Grants(StoredGrants(self.database), lambda: self.now, self.new_id)
         self.reviews = ReviewService(StoredReviews(self.database), self.grants, lambda: self.now, self.new_id)
@@ -112,8 +112,8 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path):
-    made = Scene(tmp_path)
+def scene(store_place):
+    made = Scene(store_place)
     yield made
     made.database.close()
 
@@ -190,7 +190,7 @@ async def test_a_restart_cancels_however_many_were_held(scene):
     for number in range(520):
         await scene.reviews.open(scene.ask(ReviewTerms(), command_id=f"cmd-{number}"))
     scene.restart()
-    await scene.reviews.recover()
+    await scene.reviews.recover({"this one"})
     assert await scene.reviews.select([ReviewState.PENDING]) == []
 
 

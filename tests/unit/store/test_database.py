@@ -17,9 +17,12 @@ def now():
     return datetime.now(UTC)
 
 
+sqlite_only = pytest.mark.parametrize("store_place", ["sqlite"], indirect=True)
+
+
 @pytest.fixture
-def database(tmp_path):
-    opened = Database.open(tmp_path / "store.db", now)
+def database(store_place):
+    opened = Database.open(store_place, now)
     yield opened
     opened.close()
 
@@ -49,6 +52,7 @@ def block(path):
     return other
 
 
+@sqlite_only
 async def test_append_returns_only_after_the_commit(database, audit, tmp_path):
     await audit.append(event(1))
     with sqlite3.connect(tmp_path / "store.db") as other:
@@ -56,6 +60,7 @@ async def test_append_returns_only_after_the_commit(database, audit, tmp_path):
     other.close()
 
 
+@sqlite_only
 async def test_append_waits_for_the_commit(database, audit, tmp_path):
     other = block(tmp_path / "store.db")
     waiting = asyncio.ensure_future(audit.append(event(1)))
@@ -66,6 +71,7 @@ async def test_append_waits_for_the_commit(database, audit, tmp_path):
     await waiting
 
 
+@sqlite_only
 async def test_a_record_handed_over_is_on_disk_within_50_ms_though_nobody_waits_and_more_keep_coming(database, audit, tmp_path):
     other = sqlite3.connect(tmp_path / "store.db")
     delays = []
@@ -131,6 +137,7 @@ async def test_a_body_that_cannot_be_recorded_is_refused_at_once(audit, body):
         await audit.append(AuditEvent("thing", body))
 
 
+@sqlite_only
 async def test_a_store_that_fails_refuses_keeps_what_it_took_and_recovers(database, audit, tmp_path):
     audit.hand_over(event(0))
     await audit.append(event(1))
@@ -155,8 +162,8 @@ async def test_a_store_that_fails_refuses_keeps_what_it_took_and_recovers(databa
     assert verify(audit).ok
 
 
-async def test_two_processes_write_one_chain(database, audit, tmp_path):
-    beside = Database.open(tmp_path / "store.db", now)
+async def test_two_processes_write_one_chain(database, audit, store_place):
+    beside = Database.open(store_place, now)
     other = StoredAuditLog(beside)
     for number in range(20):
         await (audit if number % 2 else other).append(event(number))
@@ -165,13 +172,13 @@ async def test_two_processes_write_one_chain(database, audit, tmp_path):
     assert verify(audit).ok
 
 
-def test_closing_writes_what_is_waiting(tmp_path):
-    database = Database.open(tmp_path / "store.db", now)
+def test_closing_writes_what_is_waiting(store_place):
+    database = Database.open(store_place, now)
     audit = StoredAuditLog(database)
     for number in range(5000):
         audit.hand_over(event(number))
     database.close()
-    again = Database.open(tmp_path / "store.db", now)
+    again = Database.open(store_place, now)
     assert numbers(StoredAuditLog(again)) == list(range(5000))
     again.close()
 
