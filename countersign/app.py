@@ -27,7 +27,8 @@ from countersign.config import Config
 from countersign.garbage import collect_at_set_times
 from countersign.gate import Gate
 from countersign.identity import Failures, Keys, administrator
-from countersign.model import AuditEvent, Trouble
+from countersign.model import AuditEvent, Review, Trouble
+from countersign.notify import Channels, Reminders, tellings
 from countersign.presence import Presence
 from countersign.protocols.postgres.masking import TargetMasks
 from countersign.protocols.postgres.session import Lanes, PostgresListener
@@ -49,6 +50,7 @@ from countersign.store import (
     StoredGateways,
     StoredGrants,
     StoredKeys,
+    StoredNotices,
     StoredReviews,
     StoredSessions,
     StoreError,
@@ -91,8 +93,23 @@ class Parts:
         self.sign_in = ConsoleSignIn(now)
         self.failures = Failures(self.audit, time.monotonic)
         self.config = config
+        self.console_url = config.console_url
+        """Where links lead; a gateway that listens on a free port fills it in."""
+        self.tellings = tellings(
+            config.channels,
+            StoredReviews(database),
+            self.audit,
+            StoredCursors(database),
+            StoredNotices(database),
+            now,
+            self.review_url,
+        )
         self.recordings: Recordings | None = None
         """Where a gateway runs."""
+
+    def review_url(self, review_id: str) -> str:
+        """Where a review is in the console."""
+        return f"{self.console_url}/#/reviews/{review_id}"
 
     async def sign(self) -> str:
         """Make a checkpoint now, if anything was appended; the newest note. Raises ``AuditUnavailable``."""
@@ -182,6 +199,7 @@ class Parts:
         return [
             *[await status_of(one.name, sink_for(one.place, now).place, witnessed, now) for one in audit.witnesses],
             *[await status_of(export_name(one.name), sink_for(one.place, now).place, exported, now) for one in audit.exports],
+            *[await status_of(one.delivery.name, one.channel.place, exported, now) for one in self.tellings],
         ]
 
     def api(
@@ -212,6 +230,7 @@ class Parts:
             deliveries=statuses or self.kept_statuses,
             sign=self.sign,
             health=partial(self.health, statuses or self.kept_statuses),
+            channels=Channels(self.tellings, StoredNotices(self.database), self.audit),
             policy=policy or (lambda: PolicyStatus(self.config.policy.digest, None, "")),
         )
 
@@ -295,6 +314,7 @@ class Gateway:
         host, port = await server.start()
         self.console_url = f"http://{host}:{port}"
         self.services.sign_in.base_url = self.console_url
+        self.parts.console_url = self.parts.console_url or self.console_url
         self._stack.push_async_callback(server.stop)
         living = await self._appear(database)
         if self.parts.index is not None:
@@ -308,9 +328,10 @@ class Gateway:
         await checkpoints.make()  # fails where the log does not fit what was signed before, and then nothing is let through
         for event in changed:
             await self.parts.audit.append(event)
-        self._deliveries = self.parts.deliveries(checkpoints)
+        self._deliveries = [*self.parts.deliveries(checkpoints), *(one.delivery for one in self.parts.tellings)]
         tasks = [asyncio.create_task(self._deliver(delivery)) for delivery in self._deliveries]
         self._stack.push_async_callback(self._deliver_the_rest, tasks)
+        self._stack.callback(self.parts.reviews.listen(self._wake_channels))
         self._stack.push_async_callback(self._checkpoint, checkpoints)
         self._stack.push_async_callback(self.parts.audit.append, AuditEvent("gateway.stopped", {}))
         self._stack.push_async_callback(self._policies.settle)
@@ -320,6 +341,7 @@ class Gateway:
             self._checkpoint_each_minute(checkpoints),
             collect_at_set_times(),
             *self.parts.retention(living),
+            *(self._remind(one.reminders) for one in self.parts.tellings if one.reminders is not None),
         ):
             self._stack.push_async_callback(_end, asyncio.create_task(work))
         await self._listen(database)
@@ -347,6 +369,11 @@ class Gateway:
         """While this gateway leads: of several on one store one sends."""
         await self._leads.wait()
         await delivery.run()
+
+    async def _remind(self, reminders: Reminders) -> None:
+        """The same of reminders."""
+        await self._leads.wait()
+        await reminders.run()
 
     def _policy_changed(self) -> None:
         for listener in self._targets:
@@ -386,7 +413,7 @@ class Gateway:
             rows_recorded=self.config.recordings.rows,
             clock=now,
             new_id=new_id,
-            review_url=lambda review_id: f"{self.console_url}/#/reviews/{review_id}",
+            review_url=self.parts.review_url,
             lanes=lanes,
             long_messages=LongMessages(room_of_this_machine()),
         )
@@ -429,6 +456,10 @@ class Gateway:
             log.error("checkpoint_failed", error=str(error))
         for delivery in self._deliveries:
             delivery.wake()
+
+    def _wake_channels(self, _: Review) -> None:
+        for one in self.parts.tellings:
+            one.delivery.wake()
 
     async def _deliver_the_rest(self, tasks: list[asyncio.Task[None]]) -> None:
         """What was not taken is given again at the next start."""

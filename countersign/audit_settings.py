@@ -127,7 +127,7 @@ def _short_witnesses(audit: Section, directory: Path) -> Iterator[WitnessSetting
     if witness_file := audit.take("witness_file", str, ""):
         yield WitnessSettings(f"witness:file:{directory / witness_file}", FilePlace(directory / witness_file))
     url: str = audit.take("witness_url", str, "")
-    if url and not _is_web_url(url):
+    if url and not is_web_url(url):
         # It is not quoted: its path may be a secret.
         audit.complain("witness_url", "'witness_url' is no address of a witness", "https://HOST/PATH; http:// on loopback only")
     elif url:
@@ -183,7 +183,7 @@ def _place(item: Section, directory: Path, warnings: list[str], places: str) -> 
     if scheme == "file" and rest:
         return _file(item, directory, directory / rest)
     if scheme in ("https", "http") and found:
-        return _webhook(item, url, directory, warnings)
+        return take_webhook(item, url, directory, warnings)
     if scheme == "s3" and found:
         return take_object_storage(item, "to", url, directory, warnings)
     if scheme in ("syslog+tls", "syslog+tcp") and "syslog" in places:
@@ -210,8 +210,9 @@ def _file(item: Section, directory: Path, path: Path) -> FilePlace | None:
     return FilePlace(path, int(read[1]) * UNITS[read[2]], keep) if read else None
 
 
-def _webhook(item: Section, url: str, directory: Path, warnings: list[str]) -> WebhookPlace | None:
-    usable = _is_web_url(url) and urlsplit(url).username is None
+def take_webhook(item: Section, url: str, directory: Path, warnings: list[str]) -> WebhookPlace | None:
+    """The webhook of this URL, which stands at ``to``, with the settings beside it."""
+    usable = is_web_url(url) and urlsplit(url).username is None
     if not usable:
         item.complain("to", "'to' is no address of a webhook", "https://HOST/PATH; http:// on loopback only; no password in it")
     secret = take_secret(item, "secret", directory, warnings)
@@ -279,7 +280,8 @@ def _number(section: Section, key: str, default: int, limits: tuple[int, int]) -
     return number
 
 
-def _is_web_url(url: str) -> bool:
+def is_web_url(url: str) -> bool:
+    """True for https anywhere, and http on this machine."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from countersign.audit_settings import AuditSettings, take_audit
+from countersign.audit_settings import AuditSettings, is_web_url, take_audit
 from countersign.masking.rules import LABEL, ColumnLabels, Labelled, column_problem
 from countersign.model import Target
 from countersign.model.identity import Person
+from countersign.notify_settings import ChannelSettings, take_notify
 from countersign.policy import Policy, PolicyError, load_policies
 from countersign.policy.warnings import idle_rules, undecidable
 from countersign.recording_settings import RecordingSettings, take_recordings
@@ -125,6 +126,9 @@ class Config:
     targets: tuple[PostgresTarget, ...]
     policy: Policy
     config_digest: str
+    channels: tuple[ChannelSettings, ...] = ()
+    console_url: str = ""
+    """Where people reach the console; empty: at the address where it listens."""
     warnings: tuple[str, ...] = ()
     policy_patterns: tuple[str, ...] = ()
     """The globs that ``policies`` gives."""
@@ -144,7 +148,7 @@ def load_config(path: Path, *, with_policies: bool = True) -> Config:
         raise ConfigError(problems or [Problem(str(path), 1, "the configuration is a mapping", "it needs 'targets' at least")])
     section = Section(str(path), document, problems, "the configuration")
     warnings: list[str] = []
-    console = _console(section)
+    console, console_url = _console(section)
     targets = _targets(section, path.parent, console, warnings)
     # Where a target is broken, what it labels may be unknown: that is no fault of the rules.
     labelled = None if problems else {target.target.name: target.columns for target in targets}
@@ -167,6 +171,8 @@ def load_config(path: Path, *, with_policies: bool = True) -> Config:
         admin_socket=_admin_socket(section, path.parent),
         targets=targets,
         policy=policy,
+        channels=take_notify(section, path.parent, warnings),
+        console_url=console_url,
         config_digest=hashlib.sha256(data).hexdigest(),
         warnings=(*warnings, *policy.warnings),
         policy_patterns=tuple(pattern for _, pattern in patterns),
@@ -217,15 +223,19 @@ def _people(section: Section) -> tuple[Person, ...]:
     return tuple(found)
 
 
-def _console(section: Section) -> Listen:
+def _console(section: Section) -> tuple[Listen, str]:
+    """Where it listens, and where people reach it."""
     console = section.section("console")
     if console is None:
-        return Listen("127.0.0.1", 8420)
+        return Listen("127.0.0.1", 8420), ""
     listen = _listen(console, "listen") or Listen("127.0.0.1", 8420)
     if not listen.is_loopback:
         console.complain("listen", "the console listens on loopback only, as it has no TLS of its own yet", "127.0.0.1:8420")
+    url: str = console.take("url", str, "")
+    if url and not is_web_url(url):
+        console.complain("url", "'url' is no address of the console", "https://HOST, as people reach it; http:// on loopback only")
     console.finish()
-    return listen
+    return listen, url.rstrip("/")
 
 
 def _listen(section: Section, key: str) -> Listen | None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from countersign.yaml_lines import Section
 
 DAYS = re.compile(r"([1-9][0-9]{0,4})d")
+DURATION = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)")
+UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -76,6 +78,18 @@ def take_days(section: Section, key: str) -> timedelta | None:
         section.complain(key, f"{key!r} is {text!r}", "a number of days such as 400d")
         return None
     return timedelta(days=int(read[1]))
+
+
+def take_duration(section: Section, key: str) -> timedelta | None:
+    """A time such as ``90s``, ``10m``, ``2h`` or ``1d``; None where it is left out."""
+    text: str = section.take(key, str, "", word="a time such as 10m")
+    if key not in section.mapping:
+        return None
+    read = DURATION.fullmatch(text)
+    if not read:
+        section.complain(key, f"{key!r} is {text!r}", "a time such as 90s, 10m, 2h or 1d")
+        return None
+    return timedelta(seconds=int(read[1]) * UNIT_S[read[2]])
 
 
 def take_file(section: Section, key: str, directory: Path, *, required: bool = False) -> Path | None:

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -12,11 +13,13 @@ from fastapi.staticfiles import StaticFiles
 
 from countersign import __version__
 from countersign.api.access import SOCKET_UID
+from countersign.api.channel_routes import router as channel_router
 from countersign.api.routes import router
 from countersign.api.services import Services
 from countersign.audit import AuditUnavailable
 from countersign.identity import KeyProblem
 from countersign.model.blast import NoBlastRadius
+from countersign.notify import ChannelProblem
 from countersign.recording import PlaceProblem, RecordingDamaged, RecordingLocked, RecordingNotFound
 from countersign.reviews.errors import NotAReviewer, ReviewConflict, ReviewError, ReviewNotFound
 
@@ -37,6 +40,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     NoBlastRadius: (409, "no_blast_radius"),
     ReviewError: (422, "invalid"),
     KeyProblem: (422, "invalid"),
+    ChannelProblem: (404, "not_found"),
     RecordingNotFound: (404, "not_found"),
     RecordingDamaged: (409, "damaged"),
     RecordingLocked: (409, "locked"),
@@ -51,6 +55,7 @@ def create_api(services: Services) -> FastAPI:
     app = FastAPI(title="Countersign", version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
     app.state.services = services
     app.include_router(router)
+    app.include_router(channel_router)
     app.middleware("http")(_guard)
     for kind in STATUS:
         app.add_exception_handler(kind, _known_error)
@@ -81,9 +86,10 @@ async def _guard(request: Request, call_next: Callable[[Request], Awaitable[Resp
 
 
 def _is_own_host(request: Request) -> bool:
-    listen = request.app.state.services.config.console
-    host = request.headers.get("host", "").rsplit(":", 1)[0].strip("[]")
-    return host in {"localhost", "127.0.0.1", "::1", listen.host}
+    config = request.app.state.services.config
+    host = request.headers.get("host", "")
+    known = {"localhost", "127.0.0.1", "::1", config.console.host}
+    return host.rsplit(":", 1)[0].strip("[]") in known or host == urlsplit(config.console_url).netloc != ""
 
 
 async def _known_error(request: Request, error: Exception) -> Response:

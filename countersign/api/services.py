@@ -9,6 +9,7 @@ from countersign.audit.delivery import Status
 from countersign.config import Config
 from countersign.identity import Failures, Keys
 from countersign.model import Trouble
+from countersign.notify import Channels
 from countersign.recording import Library
 from countersign.reviews.grants import Grants
 from countersign.reviews.service import ReviewService
@@ -57,4 +58,5 @@ class Services:
     sign: Callable[[], Awaitable[str]]
     """Make a checkpoint now where anything was appended; the note of the newest one."""
     health: Callable[[], Awaitable[Health]]
+    channels: Channels
     policy: Callable[[], PolicyStatus]

@@ -12,6 +12,7 @@ from countersign.model import AuditRecord, Identity, Review, Subjects
 from countersign.model.blast import BlastRadius, Sample, Values
 from countersign.model.clock import to_text
 from countersign.model.grant import Grant
+from countersign.notify import DeadLetter
 from countersign.reviews.grants import ranges_json
 from countersign.reviews.machine import escalates_at, progress, standing_approvals
 from countersign.reviews.preview import one_line, shown, spoofing
@@ -176,3 +177,15 @@ def delivery_json(status: Status) -> dict[str, Any]:
     """How a witness or an export is doing."""
     kind, _, name = status.name.partition(":")
     return {**asdict(status), "kind": kind, "name": name}
+
+
+def letter_json(letter: DeadLetter) -> dict[str, Any]:
+    """A notice that was given up."""
+    return {
+        "channel": letter.channel,
+        "record": letter.seq,
+        "event": letter.event,
+        "review_id": letter.review_id,
+        "error": letter.error,
+        "given_up_at": to_text(letter.given_up_at),
+    }

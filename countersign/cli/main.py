@@ -14,7 +14,7 @@ import typer
 
 from countersign import __version__
 from countersign.audit import AuditUnavailable
-from countersign.cli import audit, grants, keys, masking, policy, replay, reviews
+from countersign.cli import audit, channels, grants, keys, masking, policy, replay, reviews
 from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, call, fail, print_json, print_table, settings
 from countersign.config import Config, ConfigError, load_config
 
@@ -22,6 +22,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(keys.app, name="keys", help="API keys of agents and pipelines.")
 app.add_typer(reviews.app, name="reviews", help="Held commands.")
 app.add_typer(grants.app, name="grants", help="Approvals that hold for more than one command.")
+app.add_typer(channels.app, name="channels", help="Who is told of reviews.")
 app.add_typer(audit.app, name="audit", help="The tamper-evident log.")
 app.add_typer(policy.app, name="policy", help="What the rules say.")
 app.add_typer(masking.app, name="masking", help="What is masked, and what should be.")

@@ -1,7 +1,7 @@
 """The store: the only place that speaks SQL. SQLite in one file, or a PostgreSQL database that several
 gateways share, written by one thread of a gateway with group commit.
 
-It implements the contracts of ``audit``, ``reviews``, ``identity`` and ``recording``. A change of a review and its audit record
+It implements the contracts of ``audit``, ``reviews``, ``identity``, ``recording`` and ``notify``. A change of a review and its audit record
 are one transaction, so that neither is ever there without the other.
 """
 
@@ -14,6 +14,7 @@ from countersign.store.indexing import Indexing
 from countersign.store.keys import StoredKeys
 from countersign.store.log_index import LogIndex
 from countersign.store.log_key import exchange_log_key, load_log_key, settle_log_key
+from countersign.store.notices import StoredNotices
 from countersign.store.reviews import StoredReviews
 from countersign.store.sessions import StoredSessions
 
@@ -32,6 +33,7 @@ __all__ = [
     "StoredGateways",
     "StoredGrants",
     "StoredKeys",
+    "StoredNotices",
     "StoredReviews",
     "StoredSessions",
     "WitnessCursors",

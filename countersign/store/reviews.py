@@ -78,14 +78,14 @@ class StoredReviews:
             query = query.where(schema.reviews.c.state.in_([state.value for state in states]))
         if identity:
             query = query.where(schema.reviews.c.identity == identity)
-        return await self._database.read(lambda connection: _load(connection, query))
+        return await self._database.read(lambda connection: load_reviews(connection, query))
 
     async def abandoned(self, living: Collection[str]) -> list[Review]:
         """See ``ReviewStore``."""
         table = schema.reviews.c
         ran = and_(table.state == ReviewState.APPROVED.value, table.released_at.is_not(None))
         query = select(schema.reviews).where(table.gateway.not_in(living), or_(table.state == ReviewState.PENDING.value, ran))
-        return await self._database.read(partial(_load, query=query))
+        return await self._database.read(partial(load_reviews, query=query))
 
     async def moved(self, ids: Sequence[str]) -> list[Review]:
         """Those of these that are not pending any more."""
@@ -94,14 +94,14 @@ class StoredReviews:
         for start in range(0, len(ids), IDS_AT_ONCE):
             some = table.c.id.in_(ids[start : start + IDS_AT_ONCE])
             query = select(table).where(some, table.c.state != ReviewState.PENDING.value)
-            found += await self._database.read(partial(_load, query=query))
+            found += await self._database.read(partial(load_reviews, query=query))
         return found
 
     async def due(self, now: datetime) -> list[Review]:
         """Those to which time now does something, the longest due first."""
         table = schema.reviews
         query = select(table).where(table.c.next_at <= to_text(now)).order_by(table.c.next_at)
-        return await self._database.read(lambda connection: _load(connection, query))
+        return await self._database.read(lambda connection: load_reviews(connection, query))
 
 
 def _find(connection: Connection, id_or_prefix: str) -> Review:
@@ -109,14 +109,15 @@ def _find(connection: Connection, id_or_prefix: str) -> Review:
     # A range, and not LIKE, which would read every review there ever was.
     within = and_(schema.reviews.c.id >= wanted, schema.reviews.c.id < wanted + LAST)
     query = select(schema.reviews).where(within).order_by(schema.reviews.c.id).limit(2)
-    found = _load(connection, query)
+    found = load_reviews(connection, query)
     exact = [review for review in found if review.id == wanted]
     if len(exact or found) == 1 and len(wanted) > len("rv-"):
         return (exact or found)[0]
     raise ReviewNotFound(f"several reviews begin with {id_or_prefix}" if found else f"there is no review {id_or_prefix}")
 
 
-def _load(connection: Connection, query: Any) -> list[Review]:
+def load_reviews(connection: Connection, query: Any) -> list[Review]:
+    """The reviews that a query of their table finds, in its order."""
     rows = connection.execute(query).mappings().all()
     decided: dict[str, list[Decision]] = {row["id"]: [] for row in rows}
     table = schema.decisions

@@ -4,7 +4,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, I
 
 from countersign.model import DecisionKind, ReviewState
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 Number = BigInteger().with_variant(Integer, "sqlite")
 """Of records, which SQLite numbers in 64 bits as well."""
@@ -164,6 +164,27 @@ gateways = Table(
     Column("stopped_at", Name),
 )
 """Who runs on this store. One that was not seen for a while is taken for dead: nobody waits for what it held."""
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("channel", Name, primary_key=True),
+    Column("review_id", Name, ForeignKey("reviews.id"), primary_key=True),
+    Column("handle", Name, nullable=False),
+    Column("reminded", Integer, nullable=False),
+)
+"""What a channel keeps of each review: where its message stands, and whether it was reminded."""
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("channel", Name, primary_key=True),
+    Column("seq", Number, primary_key=True, autoincrement=False),
+    Column("event", Name, nullable=False),
+    Column("review_id", Name, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("given_up_at", Name, nullable=False),
+)
 
 secrets = Table(
     "secrets",

@@ -1,7 +1,7 @@
 """A webhook, signed as the Standard Webhooks specification says (version 1.0.0, "Signature scheme").
 
 The headers ``webhook-id``, ``webhook-timestamp`` (seconds) and ``webhook-signature`` (``v1,`` and the HMAC-SHA-256 in base64) cover
-``ID.TIMESTAMP.BODY``; the id is the parcel's, so that a receiver can tell what it was sent before.
+``ID.TIMESTAMP.BODY``; the id is the message's, so that a receiver can tell what it was sent before.
 """
 
 import asyncio
@@ -26,10 +26,9 @@ TRY_LATER = (408, 425, 429)
 WAIT_LIMIT_S = 3600.0
 
 
-class WebhookSink:
-    """2xx means that the parcel is kept. Other answers below 500, redirections too, mean that it is refused: then somebody has to look."""
-
-    knows_repeats = True
+class SignedPost:
+    """Sends messages to one URL. 2xx means that one is taken. Other answers below 500, redirections too, mean that it is refused: then
+    somebody has to look."""
 
     def __init__(self, place: WebhookPlace, clock: Clock) -> None:
         parts = urlsplit(place.url)
@@ -38,12 +37,10 @@ class WebhookSink:
         self._clock = clock
         self._context: ssl.SSLContext | None = None
 
-    async def take(self, parcel: Parcel) -> None:
-        """See ``Sink``."""
-        body = self._body(parcel)
-        content_type = "application/json" if parcel.form is OCSF else parcel.form.content_type
+    async def send(self, message_id: str, body: bytes, content_type: str) -> None:
+        """Return once it is taken. Raises ``SinkError``."""
         try:
-            headers = {"content-type": content_type, **self._proofs(f"{parcel.source}/{parcel.name}", body)}
+            headers = {"content-type": content_type, **self._proofs(message_id, body)}
             async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, verify=await self._trusted()) as http:
                 answer = await http.post(self._settings.url, content=body, headers=headers)
         except httpx.HTTPError as error:
@@ -53,22 +50,17 @@ class WebhookSink:
         if not answer.is_success:
             raise self._refusal(answer)
 
-    def _body(self, parcel: Parcel) -> bytes:
-        limit = self._settings.message_limit
-        lines = [within(line, parcel.form, limit) if limit else line.data for line in parcel.lines]
-        return b"[" + b",".join(lines) + b"]" if parcel.form is OCSF else parcel.form.whole(lines)
-
     async def _trusted(self) -> ssl.SSLContext:
         if self._context is None:
             self._context = await asyncio.to_thread(ssl.create_default_context, cafile=self._settings.ca_file)
         return self._context
 
-    def _proofs(self, parcel_id: str, body: bytes) -> dict[str, str]:
+    def _proofs(self, message_id: str, body: bytes) -> dict[str, str]:
         moment = str(int(self._clock().timestamp()))
-        headers = {"webhook-id": parcel_id, "webhook-timestamp": moment}
+        headers = {"webhook-id": message_id, "webhook-timestamp": moment}
         if self._settings.secret is not None:
             key = signing_key(self._settings.secret.reveal())
-            headers["webhook-signature"] = signature(key, parcel_id, moment, body)
+            headers["webhook-signature"] = signature(key, message_id, moment, body)
         if self._settings.authorization is not None:
             headers["authorization"] = self._settings.authorization.reveal()
         return headers
@@ -79,6 +71,26 @@ class WebhookSink:
         return SinkError(f"{self.place}: it answers {answer.status_code}", wait_s=wait_s, stuck=not later)
 
 
+class WebhookSink:
+    """Parcels as messages."""
+
+    knows_repeats = True
+
+    def __init__(self, place: WebhookPlace, clock: Clock) -> None:
+        self._post = SignedPost(place, clock)
+        self._limit = place.message_limit
+        self.place = self._post.place
+
+    async def take(self, parcel: Parcel) -> None:
+        """See ``Sink``."""
+        content_type = "application/json" if parcel.form is OCSF else parcel.form.content_type
+        await self._post.send(f"{parcel.source}/{parcel.name}", self._body(parcel), content_type)
+
+    def _body(self, parcel: Parcel) -> bytes:
+        lines = [within(line, parcel.form, self._limit) if self._limit else line.data for line in parcel.lines]
+        return b"[" + b",".join(lines) + b"]" if parcel.form is OCSF else parcel.form.whole(lines)
+
+
 def signing_key(secret: str) -> bytes:
     """The key in a secret: what follows ``whsec_`` in base64, else the text's own bytes. Raises ``ValueError``."""
     if secret.startswith("whsec_"):
@@ -86,9 +98,9 @@ def signing_key(secret: str) -> bytes:
     return secret.encode()
 
 
-def signature(key: bytes, parcel_id: str, moment: str, body: bytes) -> str:
+def signature(key: bytes, message_id: str, moment: str, body: bytes) -> str:
     """The value of ``webhook-signature``."""
-    signed = f"{parcel_id}.{moment}.".encode() + body
+    signed = f"{message_id}.{moment}.".encode() + body
     return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
 
 

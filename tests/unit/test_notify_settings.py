@@ -1,0 +1,90 @@
+"""The section ``notify`` of a configuration: what it may say, and how what is wrong in it is said."""
+
+from datetime import timedelta
+
+import pytest
+
+from countersign.audit_settings import WebhookPlace
+from countersign.config import ConfigError, load_config
+from countersign.notify_settings import ChannelSettings, WebhookChannel
+from countersign.settings import Secret
+
+TARGET = "targets: [{name: shop, type: postgres, listen: '127.0.0.1:6432', upstream: {host: localhost, user: app}}]\n"
+
+
+@pytest.fixture
+def channels(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOOK_SECRET", "from-the-environment")
+
+    def channels(text):
+        (tmp_path / "countersign.yaml").write_text(TARGET + text)
+        return load_config(tmp_path / "countersign.yaml").channels
+
+    return channels
+
+
+@pytest.fixture
+def refused(channels):
+    def refused(channel):
+        with pytest.raises(ConfigError) as caught:
+            channels(f"notify:\n  - {channel}\n")
+        return "\n".join(f"{one.line} {one.message} [{one.hint}]" for one in caught.value.problems)
+
+    return refused
+
+
+def test_every_setting_and_what_is_left_out(channels):
+    assert channels("") == ()
+    secret = Secret("env", "HOOK_SECRET")
+    assert channels("""
+notify:
+  - {name: ops, type: webhook, to: 'https://ops.example/in', secret: env:HOOK_SECRET}
+  - {name: some, type: webhook, to: 'http://127.0.0.1:9/x', secret: env:HOOK_SECRET, show: link_only, remind_after: 10m, give_up_after: 2h, events: [review.opened]}
+""") == (
+        ChannelSettings("ops", WebhookChannel(WebhookPlace("https://ops.example/in", secret)), True),
+        ChannelSettings(
+            "some",
+            WebhookChannel(WebhookPlace("http://127.0.0.1:9/x", secret), ("review.opened",)),
+            False,
+            timedelta(minutes=10),
+            timedelta(hours=2),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("channel", "said"),
+    [
+        ("{type: webhook, to: 'https://a.example', secret: env:HOOK_SECRET}", "3 an item of 'notify' needs 'name'"),
+        ("{name: A, type: webhook, to: 'https://a.example', secret: env:HOOK_SECRET}", "'A' is no name"),
+        ("{name: a, type: pager}", "unknown type of channel 'pager'"),
+        ("{name: a}", "channel 'a' needs 'type'"),
+        ("{name: a, type: webhook, to: 'http://a.example/x', secret: env:HOOK_SECRET}", "'to' is no address of a webhook"),
+        ("{name: a, type: webhook, to: 'https://a.example'}", "channel 'a' needs 'secret'"),
+        ("{name: a, type: webhook, to: 'https://a.example', secret: hunter2}", "a secret does not stand in the configuration"),
+        ("{name: a, type: webhook, to: 'https://a.example', secret: env:HOOK_SECRET, show: all}", "'show' is 'all'"),
+        (
+            "{name: a, type: webhook, to: 'https://a.example', secret: env:HOOK_SECRET, remind_after: soon}",
+            "'remind_after' is 'soon'",
+        ),
+        ("{name: a, type: webhook, to: 'https://a.example', secret: env:HOOK_SECRET, give_up_after: 8d}", "from 1s to 7d"),
+        ("{name: a, type: webhook, to: 'https://a.example', secret: env:HOOK_SECRET, events: [command]}", "'command' is no kind"),
+        ("{name: a, type: webhook, to: 'https://a.example', secret: env:HOOK_SECRET, colour: red}", "unknown key 'colour'"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(refused, channel, said):
+    assert said in refused(channel)
+    assert "hunter2" not in refused(channel)
+
+
+def test_two_channels_of_a_name_are_refused(refused):
+    one = "{name: a, type: webhook, to: 'https://a.example', secret: env:HOOK_SECRET}"
+    assert "4 another channel is named 'a'" in refused(f"{one}\n  - {one}")
+
+
+def test_links_lead_where_people_reach_the_console(tmp_path):
+    (tmp_path / "countersign.yaml").write_text(TARGET + "console: {listen: 127.0.0.1:8420, url: 'https://cs.example/'}\n")
+    assert load_config(tmp_path / "countersign.yaml").console_url == "https://cs.example"
+    (tmp_path / "countersign.yaml").write_text(TARGET + "console: {listen: 127.0.0.1:8420, url: 'http://cs.example'}\n")
+    with pytest.raises(ConfigError, match="no address of the console"):
+        load_config(tmp_path / "countersign.yaml")
