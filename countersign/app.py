@@ -28,6 +28,7 @@ from countersign.garbage import collect_at_set_times
 from countersign.gate import Gate
 from countersign.identity import Failures, Keys, administrator
 from countersign.model import AuditEvent, Review, Trouble
+from countersign.model.clock import SteadyClock
 from countersign.notify import Channels, Reminders, tellings
 from countersign.presence import Presence
 from countersign.protocols.postgres.masking import TargetMasks
@@ -78,6 +79,10 @@ def new_id(prefix: str) -> str:
     return f"{prefix}-{secrets.token_hex(6)}"
 
 
+def _clock_set_back(seconds: float) -> None:
+    log.warning("clock_set_back", seconds=round(seconds, 1), meanwhile="reviews and grants end by the time that has passed")
+
+
 class Parts:
     """What a gateway and an offline command line have in common: the services over one store."""
 
@@ -86,8 +91,9 @@ class Parts:
         self.database = database
         self.index = None if config.store.server else LogIndex(config.store.path)
         self.audit = StoredAuditLog(database, self.index)
-        self.grants = Grants(StoredGrants(database), now, new_id)
-        self.reviews = ReviewService(StoredReviews(database, gateway), self.grants, now, new_id, config.reviews, gateway)
+        steady = SteadyClock(now, time.monotonic, _clock_set_back)
+        self.grants = Grants(StoredGrants(database), steady, new_id)
+        self.reviews = ReviewService(StoredReviews(database, gateway), self.grants, steady, new_id, config.reviews, gateway)
         self.keys = Keys(StoredKeys(database), now, new_id)
         self.sessions = StoredSessions(database, now, gateway)
         self.sign_in = ConsoleSignIn(now)

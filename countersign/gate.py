@@ -86,7 +86,8 @@ class Hold(Protocol):
         session's alone."""
 
     async def changed(self) -> Command | None:
-        """The command as it reads now, where it would do something else than when it was judged; None where it would do the same."""
+        """The command as it reads now, where it would do something else than when it was judged, or far more than its reviewers were told;
+        None where it would do the same."""
 
     async def read(self, text: str) -> Command:
         """How a text would be read as a command of this session without parameters."""

@@ -2,6 +2,7 @@ import { useEffect, useState } from "react";
 import { getHealth, type Identity, me, signIn, signOut } from "./api";
 import { Grants } from "./Grants";
 import { Inbox } from "./Inbox";
+import { Shown } from "./parts";
 import { Player } from "./Player";
 import { ReviewPage } from "./ReviewPage";
 import { Sessions } from "./Sessions";
@@ -50,13 +51,14 @@ export function App() {
 
 const HEALTH_EVERY_MS = 10_000;
 
-/** Why nothing is let through, in words; empty while all is well. A lost connection is told elsewhere. */
-function useTrouble(): string {
-  const [trouble, setTrouble] = useState("");
+/** What is wrong with the gateway, in words: why nothing is let through, and why changed policies are not in force; each empty while all is
+ * well. A lost connection is told elsewhere. */
+function useTrouble(): { trouble: string; policy: string } {
+  const [trouble, setTrouble] = useState({ trouble: "", policy: "" });
   useEffect(() => {
     const ask = () =>
       void getHealth().then(
-        (health) => setTrouble(health.message),
+        (health) => setTrouble({ trouble: health.message, policy: health.policy.problem }),
         () => undefined,
       );
     ask();
@@ -69,7 +71,7 @@ function useTrouble(): string {
 function Console({ identity }: { identity: Identity }) {
   const hash = useHash();
   const { reviews, connected } = useReviews();
-  const trouble = useTrouble();
+  const { trouble, policy } = useTrouble();
   const pending = reviews.filter((review) => review.state === "pending").length;
   useEffect(() => {
     document.title = pending ? `(${pending}) Countersign` : "Countersign";
@@ -95,6 +97,11 @@ function Console({ identity }: { identity: Identity }) {
       {trouble && (
         <p role="alert" className="warning" data-testid="trouble">
           Nothing is let through: {trouble}.
+        </p>
+      )}
+      {policy && (
+        <p role="alert" className="warning" data-testid="policy-problem">
+          The policy files hold what is not understood, so the policy before them is in force: <Shown segments={[{ text: policy }]} />
         </p>
       )}
       {id ? (

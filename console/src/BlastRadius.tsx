@@ -85,9 +85,8 @@ function Rows({ sample }: { sample: Sample }) {
           <tr>
             <th></th>
             {sample.columns.map((column, at) => (
-              <th key={at}>
+              <th key={at} className={sample.masked[at] ? "masked" : ""} title={sample.masked[at] ? "masked" : ""}>
                 {column}
-                {sample.masked[at] && <span className="faint"> (masked)</span>}
               </th>
             ))}
           </tr>

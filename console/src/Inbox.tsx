@@ -1,4 +1,5 @@
 import { useState } from "react";
+import { alike } from "./alike";
 import type { Review } from "./api";
 import { Chips, Countdown, Shown } from "./parts";
 
@@ -19,22 +20,40 @@ export function Inbox({ reviews }: { reviews: Review[] }) {
       </nav>
       {listed.length === 0 && <p className="empty">{decided ? "Nothing was decided yet." : "Nothing waits for you."}</p>}
       <ul className="inbox">
-        {listed.map((review) => (
-          <li key={review.id}>
-            <a href={`#/reviews/${review.id}`} data-testid={`review-row-${review.id}`}>
-              <span className="line">
-                <strong>{review.identity}</strong> → <strong>{review.target}</strong>
-                <Chips effects={review.command.effects} />
-                <span className="when">{review.state === "pending" ? <Countdown until={review.expires_at} /> : review.state}</span>
-              </span>
-              <span className="faint">{review.command.statements.map((statement) => statement.summary).join("; ")}</span>
-              <code className="preview">
-                <Shown segments={review.command.text_shown} />
-              </code>
-            </a>
+        {alike(listed).map(([first, ...others]) => (
+          <li key={first.id}>
+            <Row review={first} />
+            {others.length > 0 && (
+              <details className="alike" data-testid={`alike-${first.id}`}>
+                <summary>and {others.length} alike, each to be decided by itself</summary>
+                <ul className="inbox">
+                  {others.map((review) => (
+                    <li key={review.id}>
+                      <Row review={review} />
+                    </li>
+                  ))}
+                </ul>
+              </details>
+            )}
           </li>
         ))}
       </ul>
     </main>
+  );
+}
+
+function Row({ review }: { review: Review }) {
+  return (
+    <a href={`#/reviews/${review.id}`} data-testid={`review-row-${review.id}`}>
+      <span className="line">
+        <strong>{review.identity}</strong> → <strong>{review.target}</strong>
+        <Chips effects={review.command.effects} />
+        <span className="when">{review.state === "pending" ? <Countdown until={review.expires_at} /> : review.state}</span>
+      </span>
+      <span className="faint">{review.command.statements.map((statement) => statement.summary).join("; ")}</span>
+      <code className="preview">
+        <Shown segments={review.command.text_shown} />
+      </code>
+    </a>
   );
 }

@@ -26,6 +26,18 @@ export function ReviewPage({ id, known }: { id: string; known: Review | undefine
           The command {warning}.
         </p>
       ))}
+      {full.command.not_bound.length > 0 && (
+        <div className="warning" data-testid="not-bound">
+          Content not bound: no approval covers these, which may be something else by the time the command runs.
+          <ul>
+            {full.command.not_bound.map((part) => (
+              <li key={part}>
+                <Shown segments={[{ text: part }]} />
+              </li>
+            ))}
+          </ul>
+        </div>
+      )}
       <Command review={full} counted={counted} onDecided={setFull} />
       {full.state === "pending" && <BlastRadius review={full} onCounted={setCounted} />}
       <Facts review={full} />

@@ -93,6 +93,7 @@ export interface Review {
     effects: string[];
     statements: Statement[];
     parameters: { shown: string; is_null: boolean }[];
+    not_bound: string[];
   };
   spoofing: string[];
   client_address: string;
@@ -173,7 +174,7 @@ async function call<T>(method: string, path: string, body?: unknown): Promise<T>
 export const me = () => call<{ identity: Identity }>("GET", "me");
 export const signIn = (token: string) => call<{ identity: Identity }>("POST", "console-session", { token });
 /** How the audit log is doing; `message` is empty while all is well. */
-export const getHealth = () => call<{ status: string; message: string }>("GET", "health");
+export const getHealth = () => call<{ status: string; message: string; policy: { problem: string } }>("GET", "health");
 export const signOut = () => call<unknown>("DELETE", "console-session");
 export const listSessions = () => call<{ sessions: Session[] }>("GET", "sessions");
 export const readRecording = (id: string, from: number, after: string) =>

@@ -36,6 +36,7 @@ def review_json(review: Review, recent: list[dict[str, Any]] | None = None) -> d
     shape: Any = command.pop("shape", None)
     bound_problem = command.pop("bound_problem", "")
     command["text_shown"] = segments_json(text)
+    command.setdefault("not_bound", [])
     return {
         "id": review.id,
         "state": review.state.value,
@@ -62,6 +63,7 @@ def review_json(review: Review, recent: list[dict[str, Any]] | None = None) -> d
         "bound_problem": bound_problem,
         "spoofing": spoofing("\n".join([text, *parameters])),
         **{name: review.command.get(name, "") for name in CLIENT},
+        "gateway": review.gateway,
         "recent": recent or [],
     }
 

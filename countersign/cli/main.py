@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +16,12 @@ import typer
 from countersign import __version__
 from countersign.audit import AuditUnavailable
 from countersign.cli import audit, channels, grants, keys, masking, policy, replay, reviews
-from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, call, fail, print_json, print_table, settings
+from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, ask, call, fail, print_json, print_table, settings
+from countersign.client import ClientError
 from countersign.config import Config, ConfigError, load_config
+from countersign.model.identity import STANDING_GROUPS
+from countersign.policy.warnings import unknown_subjects
+from countersign.yaml_lines import Problem
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The gateway for agents.")
 app.add_typer(keys.app, name="keys", help="API keys of agents and pipelines.")
@@ -101,11 +106,12 @@ def check(
             print_json({"ok": False, "problems": problems, "warnings": []})
             raise typer.Exit(1) from error
         fail(f"{len(error.problems)} problem(s)\n{error}")
-    fails = strict and bool(loaded.warnings)
+    warnings = [*loaded.warnings, *map(str, _unknown_subjects(loaded))]
+    fails = strict and bool(warnings)
     if as_json:
-        print_json({"ok": not fails, "problems": [], "warnings": list(loaded.warnings)})
+        print_json({"ok": not fails, "problems": [], "warnings": warnings})
     else:
-        for warning in loaded.warnings:
+        for warning in warnings:
             typer.echo(f"warning: {warning}", err=True)
     if fails:
         raise typer.Exit(1)
@@ -113,6 +119,23 @@ def check(
         return
     rules = f"{len(loaded.policy.rules)} rules, {len(loaded.policy.masks)} mask rules"
     typer.echo(f"{config}: sound ({len(loaded.targets)} targets, {rules})")
+
+
+def _unknown_subjects(config: Config) -> Iterator[Problem]:
+    """Whom rules name and the gateway does not know; nothing where it has no store yet, or none that can be asked."""
+    if config.store.server is None and not config.store.path.exists():
+        return
+    try:
+        keys = ask(config.path, lambda client: client.get("keys"))["keys"]
+    except (AuditUnavailable, ClientError, OSError):
+        return
+    if not keys:
+        return
+    shown = [target.tls.certificates for target in config.targets if target.tls and target.tls.certificates]
+    by_certificate = [group for one in shown for group in one.groups or ()]
+    named = (*(key["groups"] for key in keys), *(person.groups for person in config.people), by_certificate, STANDING_GROUPS)
+    names = {key["identity"] for key in keys} | {person.name for person in config.people}
+    yield from unknown_subjects(config.policy, {group for one in named for group in one}, None if by_certificate else names)
 
 
 @app.command()

@@ -118,6 +118,7 @@ def describe(review: dict[str, Any]) -> None:
         *[_step_line(number, step) for number, step in enumerate(review["steps"], 1)],
         f"digest    {review['digest']}",
         *[f"WARNING   the command {warning}" for warning in review["spoofing"]],
+        *[f"not bound {part}" for part in command["not_bound"]],
         *[f"decision  {d['kind']} by {d['reviewer']} at {d['decided_at']} {d['reason']}" for d in review["decisions"]],
     ]
     for line in lines:

@@ -47,15 +47,20 @@ def settings(path: Path, *, with_policies: bool = True) -> Config:
         fail(str(error))
 
 
-def call(path: Path, work: Callable[[Client], Awaitable[T]]) -> T:
-    """Do some work with a client, and end in one sentence where it is refused."""
+def ask(path: Path, work: Callable[[Client], Awaitable[T]]) -> T:
+    """Do some work with a client. Raises ``ClientError`` and ``AuditUnavailable``."""
 
     async def run() -> T:
         async with connected(path) as client:
             return await work(client)
 
+    return asyncio.run(run())
+
+
+def call(path: Path, work: Callable[[Client], Awaitable[T]]) -> T:
+    """Do some work with a client, and end in one sentence where it is refused."""
     try:
-        return asyncio.run(run())
+        return ask(path, work)
     except (ClientError, AuditUnavailable) as error:
         fail(str(error))
 

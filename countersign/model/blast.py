@@ -59,11 +59,24 @@ class NoBlastRadius(Exception):
     """It cannot be told; the text says why and may be shown."""
 
 
+TIMES, ROWS = 10, 1_000
+"""An estimate that is so many times another one and so many rows beyond it tells of another thing. Less is within what estimates stray."""
+
+
+def has_grown(before: BlastRadius, now: BlastRadius) -> bool:
+    """Whether a command would touch far more than its reviewers were told."""
+    rows = zip(before.statements, now.statements, strict=True)
+    return any(after.rows > TIMES * was.rows and after.rows - was.rows >= ROWS for was, after in rows)
+
+
 class Surveyor(Protocol):
-    """Tells what one held command would touch. Both raise ``NoBlastRadius``."""
+    """Tells what one held command would touch. The first two raise ``NoBlastRadius``."""
 
     async def estimate(self) -> BlastRadius:
         """By the target's plan; nothing of the command runs."""
 
     async def dry_run(self) -> BlastRadius:
         """By running it in a transaction that is always rolled back."""
+
+    async def has_grown(self) -> bool:
+        """Whether the target now reckons with far more than the estimate that was shown; False where none was, or none can be had now."""

@@ -61,3 +61,4 @@ REVIEWERS = "reviewers"
 """The group of those who, like administrators, decide what nobody is named for."""
 AUDITORS = "auditors"
 """The group of those who see everything and decide nothing, whatever other groups they are in."""
+STANDING_GROUPS = (ADMINISTRATORS, REVIEWERS, AUDITORS)

@@ -1,7 +1,8 @@
 """What a policy says that can hardly be meant. Pure: nothing here keeps a policy from being used."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from difflib import get_close_matches
 
 from countersign.model import Action, Step
 from countersign.model.identity import ADMINISTRATORS, AUDITORS, REVIEWERS, Person
@@ -76,6 +77,19 @@ def idle_rules(policy: Policy, targets: Sequence[str]) -> Iterator[Problem]:
         if rule.targets and not any(names_target(rule.targets, name) for name in targets):
             message = f"rule {rule.name!r} never matches: no target is called {' or '.join(map(repr, rule.targets))}"
             yield Problem(rule.file, rule.line, message, f"targets are {', '.join(targets) or 'none'}")
+
+
+def unknown_subjects(policy: Policy, groups: Collection[str], names: Collection[str] | None) -> Iterator[Problem]:
+    """Rules for groups and identities of which there are none, where these are all; of ``names`` None says that others may come."""
+    for rule in policy.rules:
+        asked = [("the group", group, groups) for group in rule.subjects.groups]
+        asked += [("the identity", name, names) for name in rule.subjects.names if names is not None]
+        for what, name, known in asked:
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else "countersign keys list says who there is"
+                nobody = "nobody is in that" if known is groups else "nobody is called that"
+                yield Problem(rule.file, rule.line, f"rule {rule.name!r} is for {what} {name!r}, and {nobody}", hint)
 
 
 def undecidable(policy: Policy, people: Sequence[Person]) -> Iterator[Problem]:

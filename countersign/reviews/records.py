@@ -1,6 +1,6 @@
 """What the audit log says of reviews, and the form in which commands are kept for people. Pure."""
 
-from countersign.model import AuditEvent, Command, Decision, Identity, Review, Session
+from countersign.model import AuditEvent, Command, Decision, Effect, Identity, Review, Session
 from countersign.model.blast import BlastRadius
 from countersign.model.clock import to_text
 from countersign.reviews import machine
@@ -28,7 +28,23 @@ def command_json(command: Command) -> dict[str, object]:
         "parameters": parameters_json(command),
         "attributes": dict(command.attributes),
         "asks_unmasked": command.asks_unmasked,
+        "not_bound": not_bound(command),
     } | ({"cut": True} if command.is_cut else {})
+
+
+OUTSIDE = {"program": "what the program does", "file": "what is in the file", "stdin": "the rows that the client sends"}
+
+
+def not_bound(command: Command) -> list[str]:
+    """What of a command lies in no byte that an approval binds: code and data that are looked up when it runs."""
+    found: list[str] = []
+    for statement in command.statements:
+        found += [f"the trigger function {name}" for name in statement.triggers]
+        if statement.copy in OUTSIDE:
+            found.append(OUTSIDE[statement.copy])
+        elif Effect.EXEC in statement.effects or (Effect.UNKNOWN in statement.effects and statement.functions):
+            found += [f"what it sets going: {reason}" for reason in statement.reasons]
+    return list(dict.fromkeys(found))
 
 
 def parameters_json(command: Command) -> list[dict[str, object]]:

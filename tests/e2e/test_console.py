@@ -1,6 +1,7 @@
 """The console in real Chromium, against a real gateway."""
 
 import shutil
+import signal
 
 import psycopg
 import pytest
@@ -70,6 +71,8 @@ def test_a_reviewer_sees_what_a_command_would_touch_and_counts_it(page: Page, ga
         expect(radius).to_contain_text("Delete on orders")
         radius.get_by_test_id("dry-run").click()
         expect(radius).to_contain_text("DELETE: exactly 3 rows")
+        expect(radius.get_by_test_id("sample").get_by_role("row")).to_have_count(4)
+        expect(radius.get_by_test_id("sample")).to_contain_text("before971open")
         assert direct.execute("SELECT count(*) FROM orders WHERE id > 970").fetchone() == (3,)
         gateway.cli("reviews", "deny", review["id"], "--reason", "no")
         held.join()
@@ -154,6 +157,34 @@ def test_i8_the_console_says_that_nothing_is_let_through_and_why(page: Page, gat
         store.with_name("moved.db").rename(store)
     eventually(lambda: gateway.cli("keys", "create", "other", ok=False).returncode == 0, "the store is written again")
     expect(page.get_by_test_id("trouble")).to_have_count(0, timeout=30_000)
+
+
+def test_the_console_says_that_changed_policies_are_not_in_force(page: Page, gateway):
+    file = gateway.folder / "policy.yaml"
+    before = file.read_text()
+    try:
+        file.write_text("rules: [{name: broken, when: 'nothing(', action: allow}]\n")
+        gateway.process.send_signal(signal.SIGHUP)
+        expect(page.get_by_test_id("policy-problem")).to_contain_text("policy.yaml:1", timeout=30_000)
+    finally:
+        file.write_text(before)
+        gateway.process.send_signal(signal.SIGHUP)
+    expect(page.get_by_test_id("policy-problem")).to_have_count(0, timeout=30_000)
+
+
+def test_alike_reviews_are_one_line_of_the_inbox(page: Page, gateway, in_background, eventually):
+    sql = "UPDATE orders SET status = 'alike' WHERE id = {}"
+    connections = [gateway.connect() for _ in range(3)]
+    held = [in_background(connection, sql.format(number)) for number, connection in enumerate(connections)]
+    reviews = eventually(lambda: len(found := gateway.json("reviews", "list")) == 3 and found, "three reviews")
+    first = page.locator("main > .inbox > li")
+    expect(first).to_have_count(1)
+    expect(first).to_contain_text("and 2 alike, each to be decided by itself")
+    for review in reviews:
+        gateway.cli("reviews", "deny", review["id"], "--reason", "no")
+    for one, connection in zip(held, connections, strict=True):
+        one.join()
+        connection.close()
 
 
 def test_an_approval_is_bounded_by_the_rows_that_a_dry_run_counted(page: Page, gateway, in_background, direct):

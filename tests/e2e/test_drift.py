@@ -86,3 +86,31 @@ def test_what_another_session_has_locked_may_be_another_thing_and_is_asked_about
         assert "unknown" in again["command"]["effects"] and held.rows == -1
         gateway.cli("reviews", "deny", again["id"], "--reason", "over")
         assert held.join().error is not None
+
+
+def test_what_would_touch_far_more_rows_than_was_shown_is_asked_about(gateway, in_background, eventually, direct, table):
+    direct.execute(f"ANALYZE {table}")
+    with gateway.connect() as connection:
+        held = in_background(connection, f"DELETE FROM {table} WHERE id > 0")
+        review = gateway.pending()
+        (shown,) = gateway.review(review["id"])["blast_radius"]["statements"]
+        direct.execute(f"INSERT INTO {table} SELECT generate_series(1, 20000)")
+        direct.execute(f"ANALYZE {table}")
+        gateway.cli("reviews", "approve", review["id"])
+        again = eventually(lambda: (found := gateway.json("reviews", "list")) and found[0], "another review")
+        assert again["id"] != review["id"] and again["command"]["text"] == review["command"]["text"]
+        (now,) = gateway.review(again["id"])["blast_radius"]["statements"]
+        assert shown["rows"] < 1000 < 19_000 < now["rows"]
+        assert "has changed since it was shown" in gateway.review(review["id"])["outcome"]
+        gateway.cli("reviews", "approve", again["id"])
+        assert held.join().rows == 20_001
+
+
+def test_what_no_approval_binds_is_said(gateway, in_background):
+    with gateway.connect() as connection:
+        held = in_background(connection, "DO $$ BEGIN PERFORM somewhere.something(); END $$")
+        review = gateway.pending()
+        told = gateway.cli("reviews", "show", review["id"]).stdout
+        gateway.cli("reviews", "deny", review["id"], "--reason", "no")
+        held.join()
+    assert "not bound what it sets going: DO runs code that is not read here" in told

@@ -4,7 +4,7 @@ import pytest
 
 from countersign.model.identity import Person
 from countersign.policy import load_policies
-from countersign.policy.warnings import idle_rules, undecidable
+from countersign.policy.warnings import idle_rules, undecidable, unknown_subjects
 
 DBA = "review: {reviewers: {groups: [dba]}}"
 
@@ -79,3 +79,19 @@ def test_a_rule_about_targets_that_there_are_not_is_told(load):
 def test_a_review_that_nobody_can_approve_is_told(load, rule, people, warning):
     found = told(undecidable(load(f"{{name: a, action: review, {rule}}}"), people))
     assert warning in found[0] if warning else not found
+
+
+@pytest.mark.parametrize(
+    ("subjects", "warning"),
+    [
+        ("{groups: [agents]}", None),
+        ("{names: [crew]}", None),
+        ("{groups: [agnets]}", "2: rule 'r' is for the group 'agnets', and nobody is in that (did you mean 'agents'?)"),
+        ("{names: [nobody-here]}", "2: rule 'r' is for the identity 'nobody-here', and nobody is called that (countersign keys list"),
+    ],
+)
+def test_a_rule_for_somebody_whom_nobody_knows_is_told(load, subjects, warning):
+    policy = load(f"{{name: r, subjects: {subjects}, action: allow}}")
+    found = told(unknown_subjects(policy, {"agents", "dba"}, {"crew"}))
+    assert (found == []) if warning is None else (len(found) == 1 and warning in found[0])
+    assert not [one for one in unknown_subjects(policy, {"agents", "agnets"}, None)]

@@ -124,9 +124,10 @@ class SessionHold:
 
     async def changed(self) -> Command | None:
         """See ``gate.Hold``."""
+        has_grown = self.surveyor is not None and await self.surveyor.has_grown()
         changed = await self._changed(self.command)
         self.command = changed or self.command
-        return changed
+        return self.command if has_grown else changed
 
     async def read(self, text: str) -> Command:
         """See ``gate.Hold``."""

@@ -12,7 +12,7 @@ import structlog
 
 from countersign._core import ProtocolError
 from countersign.model import Command, Effect, Parameter
-from countersign.model.blast import BlastRadius, NoBlastRadius, StatementReach
+from countersign.model.blast import BlastRadius, NoBlastRadius, StatementReach, has_grown
 from countersign.protocols.postgres.blast import counted, explain, plannable, read_plan, runnable
 from countersign.protocols.postgres.errors import TargetRefused
 from countersign.protocols.postgres.masking import TargetMasking
@@ -101,14 +101,29 @@ class Survey:
         """See ``Surveyor``; EXPLAIN in a READ ONLY transaction."""
         async with self._turn:
             if self._estimate is None:
-                statements = plannable(await self._as_of_now())
-                async with self._transaction("READ ONLY", ESTIMATE_TIMEOUT_S) as connection:
-                    reaches = []
-                    for statement, text in statements:
-                        (plan,) = await _ask(connection, explain(text), self._command.parameters)
-                        reaches.append(read_plan(statement, plan))
-                self._estimate = BlastRadius(tuple(reaches), is_exact=False, notes=self._vantage.circumstances().notes)
+                self._estimate = await self._estimated()
             return self._estimate
+
+    async def has_grown(self) -> bool:
+        """See ``Surveyor``."""
+        async with self._turn:
+            before = self._estimate
+            if before is None:
+                return False
+            try:
+                self._estimate = await self._estimated()
+            except NoBlastRadius:
+                return False
+            return has_grown(before, self._estimate)
+
+    async def _estimated(self) -> BlastRadius:
+        statements = plannable(await self._as_of_now())
+        reaches = []
+        async with self._transaction("READ ONLY", ESTIMATE_TIMEOUT_S) as connection:
+            for statement, text in statements:
+                (plan,) = await _ask(connection, explain(text), self._command.parameters)
+                reaches.append(read_plan(statement, plan))
+        return BlastRadius(tuple(reaches), is_exact=False, notes=self._vantage.circumstances().notes)
 
     async def dry_run(self) -> BlastRadius:
         """See ``Surveyor``."""
