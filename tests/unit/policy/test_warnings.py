@@ -87,7 +87,10 @@ def test_a_review_that_nobody_can_approve_is_told(load, rule, people, warning):
         ("{groups: [agents]}", None),
         ("{names: [crew]}", None),
         ("{groups: [agnets]}", "2: rule 'r' is for the group 'agnets', and nobody is in that (did you mean 'agents'?)"),
-        ("{names: [nobody-here]}", "2: rule 'r' is for the identity 'nobody-here', and nobody is called that (countersign keys list"),
+        (
+            "{names: [nobody-here]}",
+            "2: rule 'r' is for the identity 'nobody-here', and nobody is called that (countersign keys list",
+        ),
     ],
 )
 def test_a_rule_for_somebody_whom_nobody_knows_is_told(load, subjects, warning):
