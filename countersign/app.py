@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from countersign.api.app import create_api
+from countersign.api.hooks import Hooks
 from countersign.api.server import ApiServer, bind_socket
 from countersign.api.services import Health, PolicyStatus
 from countersign.api.services import Services as ApiServices
@@ -294,6 +295,8 @@ class Gateway:
         self._targets: list[PostgresListener] = []
         self._deliveries: list[Delivery] = []
         self.console_url = ""
+        self.hooks: dict[str, tuple[str, int]] = {}
+        """Where channels take decisions, by their names."""
         self._leads = asyncio.Event()
         """Set while this gateway does what one of those on a store does for all."""
         if config.store.server is None:
@@ -350,6 +353,7 @@ class Gateway:
             *(self._remind(one.reminders) for one in self.parts.tellings if one.reminders is not None),
         ):
             self._stack.push_async_callback(_end, asyncio.create_task(work))
+        await self._take_decisions(database)
         await self._listen(database)
         self._stack.push_async_callback(_end, asyncio.create_task(self._policies.run()))
 
@@ -400,6 +404,12 @@ class Gateway:
         if before == after or (before is None and not has_started_before):
             return [started]
         return [started, AuditEvent("configuration.changed", {"before": before, "after": after} | who)]
+
+    async def _take_decisions(self, database: Database) -> None:
+        parts = self.parts
+        hooks = Hooks(parts.tellings, parts.reviews, StoredNotices(database), parts.keys, parts.failures, now)
+        self._stack.push_async_callback(hooks.stop)
+        self.hooks = await hooks.start()
 
     async def _listen(self, database: Database) -> None:
         hash_key = await database.secret("hash operator")

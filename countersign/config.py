@@ -15,7 +15,17 @@ from countersign.policy import Policy, PolicyError, load_policies
 from countersign.policy.warnings import idle_rules, undecidable
 from countersign.recording_settings import RecordingSettings, take_recordings
 from countersign.review_settings import ReviewLimits, take_reviews
-from countersign.settings import Secret, is_loopback, take_file, take_one_of, take_secret, warn_if_readable
+from countersign.settings import (
+    GROUP,
+    Listen,
+    Secret,
+    is_loopback,
+    take_file,
+    take_listen,
+    take_one_of,
+    take_secret,
+    warn_if_readable,
+)
 from countersign.store_settings import StoreSettings, take_store
 from countersign.yaml_lines import Mapping, Problem, Section, parse
 
@@ -27,7 +37,6 @@ READ_ONLY_MODES = ("off", "enforce")
 TLS_MODES = ("disable", "require", "verify-full")
 CLIENT_CERTS = ("accept", "require")
 CLIENT_NAMES = ("common_name", "dns", "email", "uri")
-GROUP = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 SESSION_ATTRS = ("any", "read-write")
 CHANNEL_BINDING = ("prefer", "require", "disable")
 
@@ -38,19 +47,6 @@ class ConfigError(Exception):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
-
-
-@dataclass(frozen=True, slots=True)
-class Listen:
-    """An address to listen on; port 0 takes a free one."""
-
-    host: str
-    port: int
-
-    @property
-    def is_loopback(self) -> bool:
-        """True where only this machine can connect."""
-        return is_loopback(self.host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +224,7 @@ def _console(section: Section) -> tuple[Listen, str]:
     console = section.section("console")
     if console is None:
         return Listen("127.0.0.1", 8420), ""
-    listen = _listen(console, "listen") or Listen("127.0.0.1", 8420)
+    listen = take_listen(console, "listen") or Listen("127.0.0.1", 8420)
     if not listen.is_loopback:
         console.complain("listen", "the console listens on loopback only, as it has no TLS of its own yet", "127.0.0.1:8420")
     url: str = console.take("url", str, "")
@@ -236,18 +232,6 @@ def _console(section: Section) -> tuple[Listen, str]:
         console.complain("url", "'url' is no address of the console", "https://HOST, as people reach it; http:// on loopback only")
     console.finish()
     return listen, url.rstrip("/")
-
-
-def _listen(section: Section, key: str) -> Listen | None:
-    text = section.take(key, str, "", required=True, word="an address such as 127.0.0.1:6432")
-    if not text:
-        return None
-    host, _, port = text.rpartition(":")
-    is_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
-    if not host or host.startswith("/") or not is_port:
-        section.complain(key, f"{key!r} is {text!r}", "an address such as 127.0.0.1:6432")
-        return None
-    return Listen(host.strip("[]"), int(port))
 
 
 def _targets(section: Section, directory: Path, console: Listen, warnings: list[str]) -> tuple[PostgresTarget, ...]:
@@ -279,7 +263,7 @@ def _target(item: Section, directory: Path, warnings: list[str]) -> PostgresTarg
     kind = item.take("type", str, "", required=True)
     if kind and kind not in TARGET_TYPES:
         item.complain("type", f"unknown target type {kind!r}", f"supported: {', '.join(TARGET_TYPES)}")
-    listen = _listen(item, "listen")
+    listen = take_listen(item, "listen")
     tls = _client_tls(item, directory, warnings)
     if listen and not listen.is_loopback and tls is None and "tls" not in item.mapping:
         item.complain("listen", "a target that listens beyond loopback needs 'tls'", "tls: {cert_file: …, key_file: …}")

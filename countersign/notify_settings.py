@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from countersign.audit_settings import NAME, WebhookPlace, take_webhook
-from countersign.settings import take_duration, take_one_of
+from countersign.audit_settings import NAME, WebhookPlace, is_web_url, take_webhook
+from countersign.settings import GROUP, Listen, Secret, take_duration, take_listen, take_one_of, take_secret
 from countersign.yaml_lines import Section
 
 EVENT = re.compile(r"review\.([a-z_]+|\*)")
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+SLACK_CHANNEL = re.compile(r"[CDG][A-Z0-9]{2,30}")
+SLACK_API = "https://slack.com/api"
 SHOWN = ("command", "link_only")
 GIVE_UP_AFTER = timedelta(hours=1)
 SHORTEST, LONGEST = timedelta(seconds=1), timedelta(days=7)
@@ -23,7 +26,35 @@ class WebhookChannel:
     events: tuple[str, ...] = ("review.*",)
 
 
-Kind = WebhookChannel
+@dataclass(frozen=True, slots=True)
+class ChannelPerson:
+    """Who a person of a chat is here, by the e-mail address that the chat has verified. ``email`` is in lower case."""
+
+    email: str
+    name: str
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SlackChannel:
+    """A channel of a Slack workspace. Decisions come in by signed requests to ``listen``; without it, messages have links only."""
+
+    channel: str
+    token: Secret
+    api: str
+    workspace: str = ""
+    """The id of the team whose members may decide; empty: the one of the token."""
+    signing_secret: Secret | None = None
+    listen: Listen | None = None
+    people: tuple[ChannelPerson, ...] = ()
+
+    @property
+    def takes_decisions(self) -> bool:
+        """Whether its messages have buttons."""
+        return self.listen is not None
+
+
+Kind = WebhookChannel | SlackChannel
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +106,14 @@ def _kind(item: Section, directory: Path, warnings: list[str]) -> tuple[Kind | N
     kind = item.mapping.get("type")
     if kind == "webhook":
         return _webhook(item, directory, warnings), SHOWN
+    if kind == "slack":
+        return _slack(item, directory, warnings), SHOWN
     if isinstance(kind, str) and kind:
         item.complain("type", f"unknown type of channel {kind!r}", f"one of {', '.join(TYPES)}")
     return None, SHOWN
 
 
-TYPES = ("webhook",)
+TYPES = ("webhook", "slack")
 
 
 def _webhook(item: Section, directory: Path, warnings: list[str]) -> WebhookChannel | None:
@@ -93,6 +126,54 @@ def _webhook(item: Section, directory: Path, warnings: list[str]) -> WebhookChan
             item.complain_at(line, f"{event!r} is no kind of a review's records", "such as review.opened or review.*")
     chosen = tuple(event for _, event in events) or ("review.*",)
     return None if place is None else WebhookChannel(place, chosen)
+
+
+def _slack(item: Section, directory: Path, warnings: list[str]) -> SlackChannel | None:
+    channel: str = item.take("channel", str, "", required=True)
+    if channel and not SLACK_CHANNEL.fullmatch(channel):
+        item.complain(
+            "channel", f"{channel!r} is no id of a channel", "as Slack shows it below a channel's details, such as C024BE91L"
+        )
+    token = take_secret(item, "token", directory, warnings, "a token")
+    if "token" not in item.mapping:
+        item.complain("", f"{item.where} needs 'token'", "token: env:NAME, of the app's bot (xoxb-…)")
+    api: str = item.take("api", str, SLACK_API)
+    if not is_web_url(api):
+        item.complain("api", "'api' is no address of Slack's API", SLACK_API)
+    signing_secret = take_secret(item, "signing_secret", directory, warnings)
+    listen = take_listen(item, "listen") if "listen" in item.mapping else item.take("listen", str, None)
+    if ("signing_secret" in item.mapping) != ("listen" in item.mapping):
+        item.complain(
+            "listen", "'listen' and 'signing_secret' go together", "listen: 127.0.0.1:8421, where Slack's requests are passed on to"
+        )
+    if listen is not None and not listen.is_loopback:
+        item.complain("listen", "Slack's requests are taken on loopback only, as this has no TLS of its own", "127.0.0.1:8421")
+    workspace: str = item.take("workspace", str, "")
+    people = _people(item)
+    if people and "listen" not in item.mapping:
+        item.complain("people", "'people' decide nothing where there is no 'listen'")
+    return None if token is None else SlackChannel(channel, token, api.rstrip("/"), workspace, signing_secret, listen, people)
+
+
+def _people(item: Section) -> tuple[ChannelPerson, ...]:
+    found: list[ChannelPerson] = []
+    for one in item.sections("people"):
+        email: str = one.take("email", str, "", required=True)
+        one.where = f"person {email!r}"
+        if email and not EMAIL.fullmatch(email):
+            one.complain("email", f"{email!r} is no e-mail address")
+        name: str = one.take("name", str, "", required=True)
+        groups = one.texts("groups")
+        for group in groups:
+            if not GROUP.fullmatch(group):
+                one.complain("groups", f"{group!r} is no name of a group", "lower-case letters, digits, '.', '_' and '-'")
+        if any(email.lower() == known.email for known in found):
+            one.complain("email", f"{email!r} stands here twice: a person counts once")
+        if any(name == known.name for known in found):
+            one.complain("name", f"another person is named {name!r}")
+        one.finish()
+        found.append(ChannelPerson(email.lower(), name, groups))
+    return tuple(found)
 
 
 def _duration(item: Section, key: str) -> timedelta | None:

@@ -13,6 +13,7 @@ from countersign.yaml_lines import Section
 
 DAYS = re.compile(r"([1-9][0-9]{0,4})d")
 DURATION = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)")
+GROUP = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -31,6 +32,19 @@ class Secret:
         if self.kind == "env":
             return os.environ[self.reference]
         return Path(self.reference).read_text(encoding="utf-8").rstrip("\r\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """An address to listen on; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """True where only this machine can connect."""
+        return is_loopback(self.host)
 
 
 def is_loopback(host: str) -> bool:
@@ -78,6 +92,19 @@ def take_days(section: Section, key: str) -> timedelta | None:
         section.complain(key, f"{key!r} is {text!r}", "a number of days such as 400d")
         return None
     return timedelta(days=int(read[1]))
+
+
+def take_listen(section: Section, key: str) -> Listen | None:
+    """An address to listen on."""
+    text = section.take(key, str, "", required=True, word="an address such as 127.0.0.1:6432")
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    is_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
+    if not host or host.startswith("/") or not is_port:
+        section.complain(key, f"{key!r} is {text!r}", "an address such as 127.0.0.1:6432")
+        return None
+    return Listen(host.strip("[]"), int(port))
 
 
 def take_duration(section: Section, key: str) -> timedelta | None:

@@ -81,15 +81,40 @@ class ApiServer:
         self._socket_path.unlink(missing_ok=True)
 
     async def _serve(self, bound: socket.socket, protocol: Any) -> None:
-        config = uvicorn.Config(
-            self._app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False,
-            server_header=False, timeout_graceful_shutdown=1,
-        )  # fmt: skip
-        server = _Server(config)
-        task = asyncio.create_task(server.serve(sockets=[bound]))
-        self._running.append((server, task))
-        while not server.started and not task.done():
-            await asyncio.sleep(0.01)
+        self._running.append(await serve(self._app, bound, protocol))
+
+
+class HookServer:
+    """Serves one application on loopback. ``start`` answers the bound address."""
+
+    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+        self._app, self._host, self._port = app, host, port
+
+    async def start(self) -> tuple[str, int]:
+        """Raises ``OSError`` where the address cannot be had."""
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        bound = socket.create_server((self._host, self._port), family=family)
+        host, port = bound.getsockname()[:2]
+        self._server, self._task = await serve(self._app, bound, "auto")
+        return host, port
+
+    async def stop(self) -> None:
+        """Stop at once."""
+        self._server.should_exit = self._server.force_exit = True
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+async def serve(app: FastAPI, bound: socket.socket, protocol: Any) -> tuple[uvicorn.Server, asyncio.Task[None]]:
+    """A server on a socket, once it has started, and its task."""
+    config = uvicorn.Config(
+        app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False,
+        server_header=False, timeout_graceful_shutdown=1,
+    )  # fmt: skip
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[bound]))
+    while not server.started and not task.done():
+        await asyncio.sleep(0.01)
+    return server, task
 
 
 class _Server(uvicorn.Server):

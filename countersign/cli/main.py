@@ -84,6 +84,8 @@ async def _serve(config: Config) -> None:
     await gateway.start()
     for target, (host, port) in gateway.listeners.items():
         typer.echo(f"target {target} listens on {host}:{port}", err=True)
+    for channel, (host, port) in gateway.hooks.items():
+        typer.echo(f"channel {channel} takes decisions on {host}:{port}", err=True)
     typer.echo(f"console on {gateway.console_url} (countersign login prints a sign-in link)", err=True)
     typer.echo("ready", err=True)
     await stop.wait()

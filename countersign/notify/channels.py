@@ -9,12 +9,13 @@ from countersign.audit.delivery import Cursors, Delivery
 from countersign.model.clock import Clock
 from countersign.notify.contract import Channel, DeadLetter, NoticeStore
 from countersign.notify.feed import Notices, ReviewFeed, record_at
+from countersign.notify.slack import Slack
 from countersign.notify.telling import ChannelSink, Reminders, told
 from countersign.notify.webhook import Webhook
-from countersign.notify_settings import ChannelSettings, WebhookChannel
+from countersign.notify_settings import ChannelSettings, SlackChannel, WebhookChannel
 from countersign.reviews.contract import ReviewStore
 
-CHANNELS: tuple[type[Channel], ...] = (Webhook,)
+CHANNELS: tuple[type[Channel], ...] = (Webhook, Slack)
 
 
 def channel_name(name: str) -> str:
@@ -27,6 +28,8 @@ def channel_for(settings: ChannelSettings, store: NoticeStore, clock: Clock) -> 
     match settings.kind:
         case WebhookChannel():
             return Webhook(settings, settings.kind, clock)
+        case SlackChannel():
+            return Slack(settings, settings.kind, store)
 
 
 @dataclass(frozen=True, slots=True)

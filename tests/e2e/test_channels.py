@@ -5,6 +5,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from slack_stand_in import CHANNEL, SIGNING_SECRET, TOKEN, Workspace, send
 
 
 class Hook:
@@ -48,12 +49,30 @@ def hook():
 
 
 @pytest.fixture(scope="module")
-def gateway(database, gateway_class, tmp_path_factory, hook):
+def workspace():
+    running = Workspace()
+    yield running
+    running.close()
+    assert running.problems == []
+
+
+@pytest.fixture(scope="module")
+def gateway(database, gateway_class, tmp_path_factory, hook, workspace):
     running = gateway_class(tmp_path_factory.mktemp("gateway"), database.port, database.password)
     running.stop()
-    running.environment["HOOK"] = "secret-of-the-hook-1f8"
-    channel = f"notify:\n  - {{name: ops, type: webhook, to: '{hook.url}', secret: env:HOOK}}\n"
-    running.config.write_text(channel + running.config.read_text())
+    running.environment |= {"HOOK": "secret-of-the-hook-1f8", "SLACK": TOKEN, "SIGNING": SIGNING_SECRET}
+    channels = f"""notify:
+  - {{name: ops, type: webhook, to: '{hook.url}', secret: env:HOOK}}
+  - name: oncall
+    type: slack
+    channel: {CHANNEL}
+    token: env:SLACK
+    signing_secret: env:SIGNING
+    api: {workspace.api}
+    listen: 127.0.0.1:0
+    people: [{{email: ann@example.com, name: ann, groups: [reviewers]}}]
+"""
+    running.config.write_text(channels + running.config.read_text())
     running.start()
     yield running
     running.stop()
@@ -67,7 +86,8 @@ def test_a_channel_that_is_down_holds_up_no_review_and_is_told_everything_after_
         gateway.cli("reviews", "approve", review, "--yes")
         assert held.join().rows == 1
     assert not hook.told
-    (channel,) = gateway.json("channels", "list")
+    channel, slack = gateway.json("channels", "list")
+    assert (slack["name"], slack["state"]) == ("oncall", "ok")
     assert (channel["state"], channel["last_error"].endswith("it answers 503")) == ("failing", True)
     gateway.kill()
     hook.refuses = 0
@@ -93,3 +113,21 @@ def test_what_is_refused_can_be_told_again(gateway, hook, in_background, eventua
         held.join()
     eventually(lambda: hook.types(review)[-1] == "review.denied", "the denial")
     assert "path-secret-77d" not in gateway.everything_kept().replace(gateway.config.read_text(), "")
+
+
+def test_a_click_in_slack_releases_the_held_command(gateway, workspace, in_background, eventually):
+    hook = next(line.split()[-1] for line in reversed(gateway.log) if line.startswith("channel oncall takes decisions on"))
+    with gateway.connect() as connection:
+        held = in_background(connection, "DELETE FROM orders WHERE id = 3")
+        review = gateway.pending()
+        ts = eventually(lambda: next((ts for ts in workspace.messages if review["id"] in workspace.reads(ts)), None), "a message")
+        eventually(lambda: workspace.buttons(ts).get("Approve"), "the button")
+        assert send(f"http://{hook}/slack", workspace.press(ts, "Approve"), secret="another").status_code == 401
+        assert send(f"http://{hook}/slack", workspace.press(ts, "Approve")).status_code == 200
+        assert held.join().rows == 1
+    eventually(lambda: set(workspace.buttons(ts)) == {"Open in the console"}, "the message to follow")
+    (decision,) = gateway.review(review["id"])["decisions"]
+    assert (decision["reviewer"], decision["authentication"]) == ("ann", "slack")
+    assert [one["body"]["code"] for one in gateway.audit("authentication.failed")] == ["wrong_signature"]
+    kept = gateway.everything_kept().replace(gateway.config.read_text(), "")
+    assert not [secret for secret in (TOKEN, SIGNING_SECRET) if secret in kept]

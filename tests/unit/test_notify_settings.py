@@ -6,8 +6,8 @@ import pytest
 
 from countersign.audit_settings import WebhookPlace
 from countersign.config import ConfigError, load_config
-from countersign.notify_settings import ChannelSettings, WebhookChannel
-from countersign.settings import Secret
+from countersign.notify_settings import ChannelPerson, ChannelSettings, SlackChannel, WebhookChannel
+from countersign.settings import Listen, Secret
 
 TARGET = "targets: [{name: shop, type: postgres, listen: '127.0.0.1:6432', upstream: {host: localhost, user: app}}]\n"
 
@@ -39,9 +39,25 @@ def test_every_setting_and_what_is_left_out(channels):
     assert channels("""
 notify:
   - {name: ops, type: webhook, to: 'https://ops.example/in', secret: env:HOOK_SECRET}
+  - {name: oncall, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, signing_secret: env:HOOK_SECRET, listen: 127.0.0.1:8421, workspace: T1, people: [{email: Ann@example.com, name: ann, groups: [dba]}]}
+  - {name: told, type: slack, channel: C024BE91L, token: env:HOOK_SECRET}
   - {name: some, type: webhook, to: 'http://127.0.0.1:9/x', secret: env:HOOK_SECRET, show: link_only, remind_after: 10m, give_up_after: 2h, events: [review.opened]}
 """) == (
         ChannelSettings("ops", WebhookChannel(WebhookPlace("https://ops.example/in", secret)), True),
+        ChannelSettings(
+            "oncall",
+            SlackChannel(
+                "C024BE91L",
+                secret,
+                "https://slack.com/api",
+                "T1",
+                secret,
+                Listen("127.0.0.1", 8421),
+                (ChannelPerson("ann@example.com", "ann", ("dba",)),),
+            ),
+            True,
+        ),
+        ChannelSettings("told", SlackChannel("C024BE91L", secret, "https://slack.com/api"), True),
         ChannelSettings(
             "some",
             WebhookChannel(WebhookPlace("http://127.0.0.1:9/x", secret), ("review.opened",)),
@@ -69,6 +85,38 @@ notify:
         ),
         ("{name: a, type: webhook, to: 'https://a.example', secret: env:HOOK_SECRET, give_up_after: 8d}", "from 1s to 7d"),
         ("{name: a, type: webhook, to: 'https://a.example', secret: env:HOOK_SECRET, events: [command]}", "'command' is no kind"),
+        ("{name: a, type: slack, token: env:HOOK_SECRET}", "needs 'channel'"),
+        ("{name: a, type: slack, channel: '#approvals', token: env:HOOK_SECRET}", "'#approvals' is no id of a channel"),
+        ("{name: a, type: slack, channel: C024BE91L}", "needs 'token'"),
+        (
+            "{name: a, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, signing_secret: env:HOOK_SECRET}",
+            "'listen' and 'signing_secret' go together",
+        ),
+        (
+            "{name: a, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, signing_secret: env:HOOK_SECRET, listen: 0.0.0.0:1}",
+            "on loopback only",
+        ),
+        ("{name: a, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, api: 'http://slack.example'}", "'api' is no address"),
+        (
+            "{name: a, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, people: [{email: a@b.c, name: a}]}",
+            "'people' decide nothing",
+        ),
+        (
+            "{name: a, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, signing_secret: env:HOOK_SECRET, listen: 127.0.0.1:1, people: [{email: ann, name: a}]}",
+            "'ann' is no e-mail address",
+        ),
+        (
+            "{name: a, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, signing_secret: env:HOOK_SECRET, listen: 127.0.0.1:1, people: [{email: a@b.c, name: a}, {email: A@b.c, name: b}]}",
+            "stands here twice",
+        ),
+        (
+            "{name: a, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, signing_secret: env:HOOK_SECRET, listen: 127.0.0.1:1, people: [{email: a@b.c, name: a}, {email: b@b.c, name: a}]}",
+            "another person is named 'a'",
+        ),
+        (
+            "{name: a, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, signing_secret: env:HOOK_SECRET, listen: 127.0.0.1:1, people: [{email: a@b.c, name: a, groups: [DBA]}]}",
+            "'DBA' is no name of a group",
+        ),
         ("{name: a, type: webhook, to: 'https://a.example', secret: env:HOOK_SECRET, colour: red}", "unknown key 'colour'"),
     ],
 )
