@@ -6,14 +6,27 @@ from datetime import timedelta
 from pathlib import Path
 
 from countersign.audit_settings import NAME, WebhookPlace, is_web_url, take_webhook
-from countersign.settings import GROUP, Listen, Secret, take_duration, take_listen, take_one_of, take_secret
+from countersign.settings import (
+    GROUP,
+    Listen,
+    Secret,
+    is_loopback,
+    take_duration,
+    take_file,
+    take_listen,
+    take_one_of,
+    take_secret,
+)
 from countersign.yaml_lines import Section
 
 EVENT = re.compile(r"review\.([a-z_]+|\*)")
-EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 SLACK_CHANNEL = re.compile(r"[CDG][A-Z0-9]{2,30}")
 SLACK_API = "https://slack.com/api"
 SHOWN = ("command", "link_only")
+ASKED = ("review.opened", "review.escalated", "review.overdue")
+"""What asks somebody to do something."""
+TLS_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 GIVE_UP_AFTER = timedelta(hours=1)
 SHORTEST, LONGEST = timedelta(seconds=1), timedelta(days=7)
 
@@ -54,7 +67,30 @@ class SlackChannel:
         return self.listen is not None
 
 
-Kind = WebhookChannel | SlackChannel
+@dataclass(frozen=True, slots=True)
+class TeamsChannel:
+    """A workflow of Microsoft Teams that posts what it is sent. Its whole address is a secret."""
+
+    to: Secret
+    events: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EmailChannel:
+    """Recipients of e-mail, and the server that takes it. ``tls``: ``starttls``, ``tls`` from the first byte, or ``none``."""
+
+    host: str
+    port: int
+    tls: str
+    sender: str
+    to: tuple[str, ...]
+    events: tuple[str, ...]
+    user: str = ""
+    password: Secret | None = None
+    ca_file: Path | None = None
+
+
+Kind = WebhookChannel | SlackChannel | TeamsChannel | EmailChannel
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,24 +144,71 @@ def _kind(item: Section, directory: Path, warnings: list[str]) -> tuple[Kind | N
         return _webhook(item, directory, warnings), SHOWN
     if kind == "slack":
         return _slack(item, directory, warnings), SHOWN
+    if kind == "teams":
+        return _teams(item, directory, warnings), SHOWN[::-1]
+    if kind == "email":
+        return _email(item, directory, warnings), SHOWN[::-1]
     if isinstance(kind, str) and kind:
         item.complain("type", f"unknown type of channel {kind!r}", f"one of {', '.join(TYPES)}")
     return None, SHOWN
 
 
-TYPES = ("webhook", "slack")
+TYPES = ("webhook", "slack", "teams", "email")
 
 
 def _webhook(item: Section, directory: Path, warnings: list[str]) -> WebhookChannel | None:
     place = take_webhook(item, item.take("to", str, "", required=True), directory, warnings)
     if "secret" not in item.mapping:
         item.complain("", f"{item.where} needs 'secret', by which its receiver knows it", "secret: env:NAME")
+    events = _events(item, ("review.*",))
+    return None if place is None else WebhookChannel(place, events)
+
+
+def _events(item: Section, default: tuple[str, ...]) -> tuple[str, ...]:
     events = item.numbered_texts("events")
     for line, event in events:
         if not EVENT.fullmatch(event):
             item.complain_at(line, f"{event!r} is no kind of a review's records", "such as review.opened or review.*")
-    chosen = tuple(event for _, event in events) or ("review.*",)
-    return None if place is None else WebhookChannel(place, chosen)
+    return tuple(event for _, event in events) or default
+
+
+def _teams(item: Section, directory: Path, warnings: list[str]) -> TeamsChannel | None:
+    to = take_secret(item, "to", directory, warnings, "the address of a workflow, which is a secret,")
+    if "to" not in item.mapping:
+        item.complain("", f"{item.where} needs 'to'", "to: env:NAME, the workflow's address")
+    events = _events(item, ASKED)
+    return None if to is None else TeamsChannel(to, events)
+
+
+def _email(item: Section, directory: Path, warnings: list[str]) -> EmailChannel | None:
+    sender: str = item.take("from", str, "", required=True)
+    if sender and not EMAIL.fullmatch(sender):
+        item.complain("from", f"{sender!r} is no e-mail address")
+    to = item.numbered_texts("to")
+    if "to" not in item.mapping:
+        item.complain("", f"{item.where} needs 'to'", "to: [dba@example.com]")
+    for line, address in to:
+        if not EMAIL.fullmatch(address):
+            item.complain_at(line, f"{address!r} is no e-mail address")
+    events = _events(item, ASKED)
+    smtp = item.section("smtp")
+    if smtp is None:
+        item.complain("", f"{item.where} needs 'smtp'", "smtp: {host: mail.example.com, user: …, password: env:NAME}")
+        return None
+    host: str = smtp.take("host", str, "", required=True)
+    tls = take_one_of(smtp, "tls", tuple(TLS_PORTS))
+    if tls == "none" and not is_loopback(host):
+        smtp.complain("tls", "e-mail leaves this machine over TLS only", "tls: starttls, or tls")
+    port: int = smtp.take("port", int, TLS_PORTS.get(tls, 0))
+    if not 0 < port < 65536:
+        smtp.complain("port", f"{port} is no port")
+    user: str = smtp.take("user", str, "")
+    password = take_secret(smtp, "password", directory, warnings, "a password")
+    if ("user" in smtp.mapping) != ("password" in smtp.mapping):
+        smtp.complain("user", "'user' and 'password' go together")
+    ca_file = take_file(smtp, "ca_file", directory)
+    smtp.finish()
+    return EmailChannel(host, port, tls, sender, tuple(one for _, one in to), events, user, password, ca_file)
 
 
 def _slack(item: Section, directory: Path, warnings: list[str]) -> SlackChannel | None:

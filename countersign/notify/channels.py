@@ -8,14 +8,16 @@ from countersign.audit.contract import AuditUnavailable, LogReader
 from countersign.audit.delivery import Cursors, Delivery
 from countersign.model.clock import Clock
 from countersign.notify.contract import Channel, DeadLetter, NoticeStore
+from countersign.notify.email import Email
 from countersign.notify.feed import Notices, ReviewFeed, record_at
 from countersign.notify.slack import Slack
+from countersign.notify.teams import Teams
 from countersign.notify.telling import ChannelSink, Reminders, told
 from countersign.notify.webhook import Webhook
-from countersign.notify_settings import ChannelSettings, SlackChannel, WebhookChannel
+from countersign.notify_settings import ChannelSettings, EmailChannel, SlackChannel, TeamsChannel, WebhookChannel
 from countersign.reviews.contract import ReviewStore
 
-CHANNELS: tuple[type[Channel], ...] = (Webhook, Slack)
+CHANNELS: tuple[type[Channel], ...] = (Webhook, Slack, Teams, Email)
 
 
 def channel_name(name: str) -> str:
@@ -30,6 +32,10 @@ def channel_for(settings: ChannelSettings, store: NoticeStore, clock: Clock) -> 
             return Webhook(settings, settings.kind, clock)
         case SlackChannel():
             return Slack(settings, settings.kind, store)
+        case TeamsChannel():
+            return Teams(settings, settings.kind, clock)
+        case EmailChannel():
+            return Email(settings, settings.kind)
 
 
 @dataclass(frozen=True, slots=True)

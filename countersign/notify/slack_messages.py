@@ -7,7 +7,8 @@ text of a preformatted element. Nothing of it is ever ``mrkdwn``, in which it co
 from typing import Any
 
 from countersign.model import Decision, DecisionKind, Review, ReviewState
-from countersign.notify.wording import Wording, cut, visible, wording
+from countersign.notify.contract import REMINDER
+from countersign.notify.wording import Wording, cut, facts, title, visible, wording
 from countersign.reviews.machine import progress, standing_approvals
 
 COMMAND_LIMIT, LINES = 2_000, 40
@@ -51,7 +52,7 @@ def message(review: Review, url: str, *, shows_command: bool, takes_decisions: b
 
 def reminder(review: Review) -> dict[str, Any]:
     """What is said in the message's thread when it has waited."""
-    text = f"Still waiting for reviewers: {_title(review)}"
+    text = cut(title(review, REMINDER), TEXT_LIMIT)
     return {"text": escaped(text), "blocks": [_section(text)]}
 
 
@@ -84,13 +85,7 @@ def escaped(text: str) -> str:
 
 
 def _title(review: Review) -> str:
-    word = "Approval needed" if review.state is ReviewState.PENDING else review.state.value.capitalize()
-    return cut(f"{word}: {_who(review)} on {visible(review.target)}", HEADER_LIMIT)
-
-
-def _who(review: Review) -> str:
-    behalf = f" for {visible(review.on_behalf_of)}" if review.on_behalf_of else ""
-    return f"{visible(review.identity)}{behalf}"
+    return cut(title(review), HEADER_LIMIT)
 
 
 def _plain(text: str, limit: int = TEXT_LIMIT) -> dict[str, Any]:
@@ -106,24 +101,7 @@ def _header(review: Review) -> dict[str, Any]:
 
 
 def _facts(review: Review) -> dict[str, Any]:
-    effects: Any = review.command.get("effects", [])
-    facts = {
-        "Asked by": _who(review),
-        "Target": f"{review.target}, database {review.command.get('database', '')}",
-        "Effects": ", ".join(effects),
-        "Rule": review.rule,
-        "Expires" if review.state is ReviewState.PENDING else "Outcome": _until(review),
-        "Review": review.id,
-    }
-    return {"type": "section", "fields": [_plain(visible(f"{name}\n{value}"), FIELD_LIMIT) for name, value in facts.items()]}
-
-
-def _until(review: Review) -> str:
-    return (
-        f"{review.expires_at:%Y-%m-%d %H:%M:%S} UTC"
-        if review.state is ReviewState.PENDING
-        else review.outcome or review.state.value
-    )
+    return {"type": "section", "fields": [_plain(f"{name}\n{value}", FIELD_LIMIT) for name, value in facts(review)]}
 
 
 def _command(read: Wording) -> list[dict[str, Any]]:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from countersign.model import Review
+from countersign.model import Review, ReviewState
+from countersign.notify.contract import REMINDER
 from countersign.reviews.preview import shown, spoofing
 
 
@@ -28,6 +29,36 @@ def cut(text: str, limit: int) -> str:
         return text
     mark = f"… (cut here: the whole has {len(text):,} characters)"
     return text[: max(limit - len(mark), 0)] + mark
+
+
+def title(review: Review, event: str = "") -> str:
+    """What a message is about, in one line."""
+    if review.state is ReviewState.PENDING:
+        word = "Still waiting for reviewers" if event == REMINDER else "Approval needed"
+    else:
+        word = review.state.value.capitalize()
+    return f"{word}: {who(review)} on {visible(review.target)}"
+
+
+def who(review: Review) -> str:
+    """Who asked, and for whom."""
+    return visible(f"{review.identity} for {review.on_behalf_of}" if review.on_behalf_of else review.identity)
+
+
+def facts(review: Review) -> list[tuple[str, str]]:
+    """What a message says of a review beside its command, in order."""
+    effects: Any = review.command.get("effects", [])
+    is_pending = review.state is ReviewState.PENDING
+    outcome = f"{review.expires_at:%Y-%m-%d %H:%M:%S} UTC" if is_pending else review.outcome or review.state.value
+    found = [
+        ("Asked by", who(review)),
+        ("Target", f"{review.target}, database {review.command.get('database', '')}"),
+        ("Effects", ", ".join(effects)),
+        ("Rule", review.rule),
+        ("Expires" if is_pending else "Outcome", outcome),
+        ("Review", review.id),
+    ]
+    return [(name, visible(value)) for name, value in found]
 
 
 def wording(review: Review, limit: int) -> Wording:

@@ -6,7 +6,15 @@ import pytest
 
 from countersign.audit_settings import WebhookPlace
 from countersign.config import ConfigError, load_config
-from countersign.notify_settings import ChannelPerson, ChannelSettings, SlackChannel, WebhookChannel
+from countersign.notify_settings import (
+    ASKED,
+    ChannelPerson,
+    ChannelSettings,
+    EmailChannel,
+    SlackChannel,
+    TeamsChannel,
+    WebhookChannel,
+)
 from countersign.settings import Listen, Secret
 
 TARGET = "targets: [{name: shop, type: postgres, listen: '127.0.0.1:6432', upstream: {host: localhost, user: app}}]\n"
@@ -41,6 +49,9 @@ notify:
   - {name: ops, type: webhook, to: 'https://ops.example/in', secret: env:HOOK_SECRET}
   - {name: oncall, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, signing_secret: env:HOOK_SECRET, listen: 127.0.0.1:8421, workspace: T1, people: [{email: Ann@example.com, name: ann, groups: [dba]}]}
   - {name: told, type: slack, channel: C024BE91L, token: env:HOOK_SECRET}
+  - {name: team, type: teams, to: env:HOOK_SECRET, show: command}
+  - {name: mail, type: email, from: gw@example.com, to: [dba@example.com], smtp: {host: mail.example.com, user: gw, password: env:HOOK_SECRET}}
+  - {name: near, type: email, from: gw@example.com, to: [dba@example.com], events: [review.expired], smtp: {host: localhost, tls: none}}
   - {name: some, type: webhook, to: 'http://127.0.0.1:9/x', secret: env:HOOK_SECRET, show: link_only, remind_after: 10m, give_up_after: 2h, events: [review.opened]}
 """) == (
         ChannelSettings("ops", WebhookChannel(WebhookPlace("https://ops.example/in", secret)), True),
@@ -58,6 +69,15 @@ notify:
             True,
         ),
         ChannelSettings("told", SlackChannel("C024BE91L", secret, "https://slack.com/api"), True),
+        ChannelSettings("team", TeamsChannel(secret, ASKED), True),
+        ChannelSettings(
+            "mail",
+            EmailChannel("mail.example.com", 587, "starttls", "gw@example.com", ("dba@example.com",), ASKED, "gw", secret),
+            False,
+        ),
+        ChannelSettings(
+            "near", EmailChannel("localhost", 25, "none", "gw@example.com", ("dba@example.com",), ("review.expired",)), False
+        ),
         ChannelSettings(
             "some",
             WebhookChannel(WebhookPlace("http://127.0.0.1:9/x", secret), ("review.opened",)),
@@ -116,6 +136,25 @@ notify:
         (
             "{name: a, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, signing_secret: env:HOOK_SECRET, listen: 127.0.0.1:1, people: [{email: a@b.c, name: a, groups: [DBA]}]}",
             "'DBA' is no name of a group",
+        ),
+        ("{name: a, type: teams}", "needs 'to'"),
+        (
+            "{name: a, type: teams, to: 'https://workflows.example/hunter2'}",
+            "the address of a workflow, which is a secret, does not stand in the configuration",
+        ),
+        ("{name: a, type: email, from: gw@example.com, to: [a@b.c]}", "needs 'smtp'"),
+        ("{name: a, type: email, to: [a@b.c], smtp: {host: localhost}}", "needs 'from'"),
+        ("{name: a, type: email, from: gw@example.com, smtp: {host: localhost}}", "needs 'to'"),
+        ("{name: a, type: email, from: gw@example.com, to: [nobody], smtp: {host: localhost}}", "'nobody' is no e-mail address"),
+        ("{name: a, type: email, from: 'gw@example.com, x@y.z', to: [a@b.c], smtp: {host: localhost}}", "is no e-mail address"),
+        ("{name: a, type: email, from: gw@example.com, to: [a@b.c], smtp: {host: mail.example.com, tls: none}}", "over TLS only"),
+        (
+            "{name: a, type: email, from: gw@example.com, to: [a@b.c], smtp: {host: mail.example.com, user: gw}}",
+            "'user' and 'password' go together",
+        ),
+        (
+            "{name: a, type: email, from: gw@example.com, to: [a@b.c], smtp: {host: mail.example.com, port: 70000}}",
+            "70000 is no port",
         ),
         ("{name: a, type: webhook, to: 'https://a.example', secret: env:HOOK_SECRET, colour: red}", "unknown key 'colour'"),
     ],
