@@ -27,7 +27,7 @@ from countersign.audit.sinks import sink_for
 from countersign.config import Config
 from countersign.garbage import collect_at_set_times
 from countersign.gate import Gate
-from countersign.identity import Failures, Keys, administrator
+from countersign.identity import Failures, Keys, LiveKeys, Tokens, administrator
 from countersign.model import AuditEvent, Review, Trouble
 from countersign.model.clock import SteadyClock
 from countersign.notify import Channels, Reminders, tellings
@@ -416,12 +416,16 @@ class Gateway:
         gate = Gate(lambda: self._policies.config.policy, self.parts.audit, self.parts.reviews, self.parts.grants, now, new_id)
         recordings = self.parts.recordings = recordings_of(self.config.recordings, self.parts.audit.hand_over)
         self._stack.push_async_callback(asyncio.to_thread, recordings.close)
+        live_keys = LiveKeys(self.parts.keys)
+        self._stack.push_async_callback(_end, asyncio.create_task(live_keys.run()))
         lanes = Lanes(database.intake, recordings.spool)
         lanes.start()
         self._stack.callback(lanes.stop)
         services = SessionServices(
             gate=gate,
             keys=self.parts.keys,
+            live_keys=live_keys,
+            tokens=Tokens(self.config.identity.tokens, now),
             failures=self.parts.failures,
             audit=self.parts.audit,
             sessions=self.parts.sessions,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from countersign.audit_settings import AuditSettings, is_web_url, take_audit
+from countersign.identity_settings import IdentitySettings, take_identity
 from countersign.masking.rules import LABEL, ColumnLabels, Labelled, column_problem
 from countersign.model import Target
 from countersign.model.identity import Person
@@ -117,6 +118,7 @@ class Config:
     recordings: RecordingSettings
     reviews: ReviewLimits
     people: tuple[Person, ...]
+    identity: IdentitySettings
     console: Listen
     admin_socket: Path
     targets: tuple[PostgresTarget, ...]
@@ -163,6 +165,7 @@ def load_config(path: Path, *, with_policies: bool = True) -> Config:
         recordings=recordings,
         reviews=take_reviews(section),
         people=people,
+        identity=take_identity(section, path.parent),
         console=console,
         admin_socket=_admin_socket(section, path.parent),
         targets=targets,

@@ -132,6 +132,14 @@ class KeyBody(BaseModel):
     days: float = 90
 
 
+class RotateBody(BaseModel):
+    """An account whose keys are exchanged; days may be parts of one."""
+
+    name: str
+    days: float = 90
+    overlap_days: float = 1
+
+
 @router.get("/healthz")
 async def healthz(services: Working, response: Response) -> dict[str, Any]:
     """Whether the gateway lets anything through (else it answers 503), and how far exports of the log are behind; open to everybody and
@@ -430,7 +438,15 @@ async def create_key(body: KeyBody, services: Working, identity: Administrator) 
     return {"key": key_json(key), "secret": secret}
 
 
+@router.post("/api/v1/keys/rotate")
+async def rotate_key(body: RotateBody, services: Working, identity: Administrator) -> dict[str, Any]:
+    """Make another key for an account; its older ones expire when the overlap is over."""
+    overlap = timedelta(days=body.overlap_days)
+    key, secret = await services.keys.rotate(body.name, days=body.days, overlap=overlap, by=identity)
+    return {"key": key_json(key), "secret": secret}
+
+
 @router.delete("/api/v1/keys/{key_id}")
 async def revoke_key(key_id: str, services: Working, identity: Administrator) -> dict[str, Any]:
-    """Revoke a key: no new session can be opened with it."""
+    """Revoke a key: no session can be opened with it, and those that it has opened end."""
     return {"key": key_json(await services.keys.revoke(key_id, by=identity))}

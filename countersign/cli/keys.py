@@ -30,6 +30,24 @@ def create(
     typer.echo(made["secret"])
 
 
+@app.command("rotate")
+def rotate(
+    name: str,
+    overlap: Annotated[str, typer.Option(help="For how long the older keys go on, such as 24h; 0s ends them at once.")] = "24h",
+    expires: Annotated[str, typer.Option(help="How long the new key lives, such as 12h or 90d.")] = "90d",
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Exchange a service account's keys for a new one, which alone is printed on stdout, once."""
+    lives_s, overlap_s = parse_duration(expires), 0 if overlap in ("0", "0s") else parse_duration(overlap)
+    if lives_s is None or overlap_s is None:
+        raise typer.BadParameter("a duration such as 12h or 90d", param_hint="--expires" if lives_s is None else "--overlap")
+    body = {"name": name, "days": lives_s / 86400, "overlap_days": overlap_s / 86400}
+    made = call(config, lambda client: client.post("keys/rotate", body))
+    key = made["key"]
+    typer.echo(f"key {key['id']} for {key['identity']}, expires {key['expires_at']}; it is not shown again", err=True)
+    typer.echo(made["secret"])
+
+
 @app.command("list")
 def list_keys(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Every key, never its secret."""
@@ -53,5 +71,5 @@ def list_keys(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
 
 @app.command("revoke")
 def revoke(key: str, config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Revoke a key: no new session can be opened with it."""
+    """Revoke a key: no session can be opened with it, and those that it has opened end within two seconds."""
     typer.echo(f"revoked {call(config, lambda client: client.delete(f'keys/{key}'))['key']['id']}")

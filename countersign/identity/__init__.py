@@ -6,7 +6,22 @@ A key is ``cs_`` and 43 random characters. It is shown once; the store keeps a S
 
 from countersign.identity.contract import KeyStore, StoredKey
 from countersign.identity.failures import Failures, claimed
-from countersign.identity.keys import KeyProblem, Keys
+from countersign.identity.keys import TOKEN_USER, KeyProblem, Keys
+from countersign.identity.live import LiveKeys
 from countersign.identity.local import administrator, local_person
+from countersign.identity.tokens import TokenRefused, Tokens
 
-__all__ = ["Failures", "KeyProblem", "KeyStore", "Keys", "StoredKey", "administrator", "claimed", "local_person"]
+__all__ = [
+    "TOKEN_USER",
+    "Failures",
+    "KeyProblem",
+    "KeyStore",
+    "Keys",
+    "LiveKeys",
+    "StoredKey",
+    "TokenRefused",
+    "Tokens",
+    "administrator",
+    "claimed",
+    "local_person",
+]

@@ -1,5 +1,6 @@
 """What key handling asks of a store."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -39,11 +40,17 @@ class KeyStore(Protocol):
     async def of_identity(self, name: str) -> list[StoredKey]:
         """Every key of an identity, newest first."""
 
+    async def some(self, ids: Sequence[str]) -> list[StoredKey]:
+        """Those of these keys that there are."""
+
     async def all(self) -> list[StoredKey]:
         """Every key, newest first."""
 
     async def revoke(self, key_id: str, now: datetime, event: AuditEvent) -> None:
         """Revoke a key by its id."""
+
+    async def shorten(self, ids: Sequence[str], until: datetime, event: AuditEvent) -> None:
+        """Have keys expire then."""
 
     def touch(self, key_id: str, now: datetime) -> None:
         """Note that a key was used, soon."""

@@ -17,6 +17,10 @@ SCRAM_ITERATIONS = 4096
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
+TOKEN_USER = "token"
+"""The user name with which a client says that its password is a token, which says who it is."""
+
+
 class KeyProblem(Exception):
     """A key that cannot be made, found or revoked. The text is for the caller."""
 
@@ -41,6 +45,8 @@ class Keys:
                 raise KeyProblem(f"{word!r} is no name: lower-case letters, digits, '.', '_' and '-', 63 at most")
         if not 0 < days <= 3660:
             raise KeyProblem("a key lives more than 0 and at most 3660 days")
+        if name == TOKEN_USER:
+            raise KeyProblem(f"{name!r} is the user name of those who show a token")
         known = await self._store.identity(name)
         salt = known[1] if known else secrets.token_bytes(16)
         kept = known[0].groups if known and not groups else tuple(groups)
@@ -60,6 +66,31 @@ class Keys:
         )
         await self._store.insert(key, self._event("key.created", key, by))
         return key, secret
+
+    async def rotate(self, name: str, *, days: float, overlap: timedelta, by: Identity) -> tuple[StoredKey, str]:
+        """Make another key for an account, whose other keys expire when ``overlap`` is over, if not before. Raises ``KeyProblem``."""
+        older = [key for key in await self._store.of_identity(name) if key.is_live(self._clock())]
+        if not older:
+            raise KeyProblem(f"{name!r} has no key that could be exchanged")
+        if overlap < timedelta():
+            raise KeyProblem("an overlap is not negative")
+        made, secret = await self.create(name, (), days=days, by=by)
+        until = self._clock() + overlap
+        body: dict[str, object] = {
+            "identity": name,
+            "key_id": made.id,
+            "older": [key.id for key in older],
+            "until": to_text(until),
+            "by": by.name,
+            "authentication": by.authentication,
+        }
+        await self._store.shorten([key.id for key in older], until, AuditEvent("key.rotated", body))
+        return made, secret
+
+    async def refused(self, ids: Sequence[str]) -> dict[str, str]:
+        """Those of these keys that count no more, and why."""
+        found = {key.id: self.refusal(key) for key in await self._store.some(ids)}
+        return {key_id: found.get(key_id, f"key {key_id} is gone") for key_id in ids if found.get(key_id, "gone")}
 
     async def revoke(self, id_or_prefix: str, *, by: Identity) -> StoredKey:
         """Revoke one key. Raises ``KeyProblem``."""

@@ -16,8 +16,8 @@ class Identity:
     """An authenticated identity.
 
     ``on_behalf_of`` names the user a service account acts for, and is empty where nothing signed says so.
-    ``authentication`` names the method that proved the identity (``api_key``, ``certificate``, ``unix_socket``,
-    ``console_link``).
+    ``authentication`` names the method that proved the identity (``api_key``, ``certificate``, ``token``, ``unix_socket``,
+    ``console_link``). ``claims`` are what the issuer of a token says besides, as far as policies may ask for it.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Identity:
     groups: tuple[str, ...] = ()
     on_behalf_of: str = ""
     authentication: str = ""
+    claims: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

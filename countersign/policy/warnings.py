@@ -12,7 +12,7 @@ from countersign.policy.names import bare_names
 from countersign.policy.rules import Policy, Rule
 from countersign.yaml_lines import Problem
 
-MAPS = ("target.labels",)
+MAPS = ("target.labels", "identity.claims")
 """Variables of which a missing key is an error, which denies."""
 
 

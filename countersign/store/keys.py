@@ -1,6 +1,7 @@
 """Service accounts and their keys in the store."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,8 @@ from countersign.model import AuditEvent, Identity, IdentityKind
 from countersign.model.clock import from_text, to_text
 from countersign.store import schema
 from countersign.store.database import Database, StoreError, Transaction
+
+IDS_AT_ONCE = 500
 
 
 class StoredKeys:
@@ -62,6 +65,14 @@ class StoredKeys:
         """Every key of an identity, newest first."""
         return await self._select(schema.keys.c.identity == name)
 
+    async def some(self, ids: Sequence[str]) -> list[StoredKey]:
+        """See ``KeyStore``."""
+        return [
+            key
+            for start in range(0, len(ids), IDS_AT_ONCE)
+            for key in await self._select(schema.keys.c.id.in_(ids[start : start + IDS_AT_ONCE]))
+        ]
+
     async def all(self) -> list[StoredKey]:
         """Every key, newest first."""
         return await self._select(schema.keys.c.id.is_not(None))
@@ -72,6 +83,16 @@ class StoredKeys:
         def job(transaction: Transaction) -> None:
             query = update(schema.keys).where(schema.keys.c.id == key_id)
             transaction.connection.execute(query.values(revoked_at=to_text(now)))
+            transaction.append([event])
+
+        await self._database.write(job)
+
+    async def shorten(self, ids: Sequence[str], until: datetime, event: AuditEvent) -> None:
+        """See ``KeyStore``."""
+
+        def job(transaction: Transaction) -> None:
+            query = update(schema.keys).where(schema.keys.c.id.in_(ids), schema.keys.c.expires_at > to_text(until))
+            transaction.connection.execute(query.values(expires_at=to_text(until)))
             transaction.append([event])
 
         await self._database.write(job)

@@ -171,6 +171,10 @@ def test_a_target_may_have_several_hosts(load):
     assert load(TARGET.replace("db.internal", "[localhost, '::1']")).targets[0].upstream.tls == "disable"
 
 
+def with_tokens(lines):
+    return TARGET + "identity:\n  tokens:\n    - " + lines + "\n"
+
+
 def with_upstream(line):
     return TARGET + f"      {line}\n"
 
@@ -201,6 +205,14 @@ def with_target(line):
         (TARGET + "store: postgresql+asyncpg://a:hunter2-literal@h/d\n", "8: 'store' is 'postgresql+asyncpg', which is no store (hint: store: {postgresql: {host: …"),
         (TARGET + "store: postgresql://h/d?password=hunter2-literal\n", "8: 'store' is 'postgresql'"),
         (TARGET + "store: 'sqlite:///'\n", "8: 'store' is 'sqlite'"),
+        (with_tokens("audience: c"), "10: an item of 'tokens' needs 'issuer'"),
+        (with_tokens("issuer: 'http://ci.example.com'\n      audience: c"), "10: 'issuer' is no https URL"),
+        (with_tokens("issuer: 'https://ci.example.com'"), "10: an item of 'tokens' needs 'audience'"),
+        (with_tokens("issuer: i\n      audience: c\n      keys: file:none.json"), "12: there is no file"),
+        (with_tokens("issuer: 'https://i'\n      audience: c\n      algorithms: [HS256]"), "12: 'HS256' is no algorithm of these tokens"),
+        (with_tokens("issuer: 'https://i'\n      audience: c\n      rules: [{name: a}]"), "12: a rule without 'claims' would take every token"),
+        (with_tokens("issuer: 'https://i'\n      audience: c\n      rules: [{name: a, claims: {sub: '*'}}]"), "12: these patterns fit every token"),
+        (with_tokens("issuer: 'https://i'\n      audience: c\n      rules: [{name: A, claims: {sub: x}}]"), "12: 'A' is no name"),
         (TARGET + "store: {}\n", "8: 'store' names no kind of store"),
         (TARGET + "store: {mysql: {}}\n", "8: 'store' names no kind of store"),
         (TARGET + "store:\n  postgresql: {user: x}\n", "9: postgresql needs 'host'"),

@@ -36,3 +36,7 @@ class TargetRefused(Exception):
 
 class ProtocolViolation(Exception):
     """The peer broke the protocol. The text may be shown to the client."""
+
+
+class SessionEnded(Exception):
+    """The gateway ends a session. The text says why, and is shown to the client."""

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import structlog
 from countersign._core import FrontendDecoder, ProtocolError, StartupDecoder
 from countersign.audit import AuditLog
 from countersign.config import ClientCertificates
-from countersign.identity import Failures, Keys, StoredKey, claimed
+from countersign.identity import TOKEN_USER, Failures, Keys, StoredKey, TokenRefused, Tokens, claimed
 from countersign.model import AuditEvent, Identity, IdentityKind, Target
 from countersign.protocols.postgres import errors, messages
 from countersign.protocols.postgres.authentication import AuthenticationFailed, ScramProof
@@ -51,9 +52,11 @@ class CancelAsked:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An authenticated client, the minor version of the protocol that it speaks, and any bytes it sent ahead."""
+    """An authenticated client, the minor version of the protocol that it speaks, and any bytes it sent ahead. ``key_id``: the key that
+    proved it, '' where none did."""
 
     identity: Identity
+    key_id: str
     request: StartupRequest
     minor: int
     decoder: FrontendDecoder
@@ -72,7 +75,10 @@ class ServerTls:
 class Reception:
     """Start-up and authentication of one target's clients."""
 
-    def __init__(self, target: Target, keys: Keys, audit: AuditLog, failures: Failures, tls: ServerTls | None) -> None:
+    def __init__(
+        self, target: Target, keys: Keys, tokens: Tokens, audit: AuditLog, failures: Failures, tls: ServerTls | None
+    ) -> None:
+        self._tokens = tokens
         self._target = target
         self._keys = keys
         self._audit = audit
@@ -89,12 +95,12 @@ class Reception:
                 return asked
             request, minor = asked
             decoder = FrontendDecoder(PASSWORD_LIMIT_BYTES)
-            identity = await self._authenticate(wire, request, decoder)
+            identity, key_id = await self._authenticate(wire, request, decoder)
             if decoder.buffered():
                 raise Refused(errors.PROTOCOL_VIOLATION, "messages were sent ahead of authentication")
             # What a replication session says is short, and no share of the memory for long messages is kept for it.
             limit_bytes = LONG_BYTES if request.replication else MESSAGE_LIMIT_BYTES
-            return Arrival(identity, request, minor, FrontendDecoder(limit_bytes))
+            return Arrival(identity, key_id, request, minor, FrontendDecoder(limit_bytes))
 
     # -- start-up
     async def _startup(self, wire: Wire) -> tuple[StartupRequest, int] | CancelAsked:
@@ -170,10 +176,12 @@ class Reception:
         return request, spoken
 
     # -- authentication
-    async def _authenticate(self, wire: Wire, request: StartupRequest, decoder: FrontendDecoder) -> Identity:
+    async def _authenticate(self, wire: Wire, request: StartupRequest, decoder: FrontendDecoder) -> tuple[Identity, str]:
         shown = wire.tls.getpeercert(binary_form=True) if wire.tls is not None and self._certificates is not None else None
         if self._certificates is not None and (shown is not None or self._certificates.required):
-            return await self._certified(wire, request, shown, self._certificates)
+            return await self._certified(wire, request, shown, self._certificates), ""
+        if request.user == TOKEN_USER and self._tokens:
+            return await self._tokened(wire, request, decoder), ""
         try:
             key = await self._prove(wire, request, decoder)
         except AuthenticationFailed as error:
@@ -193,7 +201,26 @@ class Reception:
             raise Refused(errors.INVALID_PASSWORD, f"{refusal}: ask whoever runs Countersign for a new one")
         await self._record("authentication.succeeded", wire, request.user, key_id=key.id)
         self._keys.used(key)
-        return key.identity
+        return key.identity, key.id
+
+    async def _tokened(self, wire: Wire, request: StartupRequest, decoder: FrontendDecoder) -> Identity:
+        """The identity that a token in place of a password proves. It crosses the wire as it is, so inside of TLS or on loopback only."""
+        if wire.tls is None and not wire.is_loopback:
+            raise Refused(errors.INVALID_AUTHORIZATION, "a token is taken inside of TLS only")
+        wire.send(messages.authentication(3))  # AuthenticationCleartextPassword
+        given = await self._password(wire, decoder)
+        try:
+            identity = await self._tokens.identity(given.removesuffix(b"\0").decode("ascii"))
+        except UnicodeDecodeError:
+            problem = TokenRefused("token_refused", "the password is no token")
+        except TokenRefused as refused:
+            problem = refused
+        else:
+            await self._record("authentication.succeeded", wire, identity.name, method="token", claims=dict(identity.claims))
+            return identity
+        await self._failed(wire, request.user, problem.code, str(problem), method="token")
+        hint = "The password is a token of an issuer that the gateway's configuration names (identity.tokens)."
+        raise Refused(errors.INVALID_PASSWORD, f"authentication failed: {problem}", hint=hint)
 
     async def _certified(self, wire: Wire, request: StartupRequest, shown: bytes | None, settings: ClientCertificates) -> Identity:
         """The identity that the client's certificate names; as with PostgreSQL's ``cert`` method the user name must be the same."""
@@ -236,14 +263,14 @@ class Reception:
             raise Refused(errors.PROTOCOL_VIOLATION, "expected a password message")
         return raw[5:]
 
-    async def _record(self, kind: str, wire: Wire, name: str, **more: str) -> None:
+    async def _record(self, kind: str, wire: Wire, name: str, **more: object) -> None:
         await self._audit.append(AuditEvent(kind, self._body(wire, name, more)))
 
     async def _failed(self, wire: Wire, name: str, code: str, reason: str, **more: str) -> None:
         told = {"code": code, "reason": reason.replace(repr(name), repr(claimed(name))), **more}
         await self._failures.record(wire.host, self._body(wire, claimed(name), told))
 
-    def _body(self, wire: Wire, name: str, more: dict[str, str]) -> dict[str, object]:
+    def _body(self, wire: Wire, name: str, more: Mapping[str, object]) -> dict[str, object]:
         return {
             "name": name,
             "target": self._target.name,

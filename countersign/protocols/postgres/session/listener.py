@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from countersign.audit import AuditLog, AuditUnavailable
 from countersign.config import PostgresTarget
 from countersign.gate import Gate, Outcome, digest_of
-from countersign.identity import Failures, Keys
+from countersign.identity import Failures, Keys, LiveKeys, Tokens
 from countersign.model import Denial, Permit, Session
 from countersign.model.clock import Clock
 from countersign.protocols.postgres import errors, messages
@@ -57,6 +57,8 @@ class Services:
 
     gate: Gate
     keys: Keys
+    live_keys: LiveKeys
+    tokens: Tokens
     failures: Failures
     audit: AuditLog
     sessions: StoredSessions
@@ -107,7 +109,9 @@ class PostgresListener:
         self._settings = settings
         self._masks = masks
         self._services = services
-        self._reception = Reception(settings.target, services.keys, services.audit, services.failures, _server_tls(settings))
+        self._reception = Reception(
+            settings.target, services.keys, services.tokens, services.audit, services.failures, _server_tls(settings)
+        )
         self._dialer = Dialer(settings.upstream)
         self._previews = Previews(self._dialer, self._masks.whole, settings.preview_role) if settings.previews else None
         self._supervisor = Supervisor()
@@ -263,11 +267,13 @@ class PostgresListener:
         pid = target.pid  # clients compare it with pg_backend_pid() and NotificationResponse; the secret is the gateway's own
         live = Live(secrets.token_bytes(LONG_KEY_BYTES if arrival.minor >= 2 else SHORT_KEY_BYTES), relay, target)
         self._live.setdefault(pid, []).append(live)
+        leave = self._services.live_keys.enter(arrival.key_id, relay.end) if arrival.key_id else _nothing
         try:
             wire.send(messages.authentication(0) + b"".join(target.greeting) + messages.backend_key_data(pid, live.key))
             wire.send(messages.message(b"Z", b"I"))
             return await relay.run()
         finally:
+            leave()
             self._live[pid].remove(live)
             if not self._live[pid]:
                 del self._live[pid]
@@ -306,6 +312,10 @@ class PostgresListener:
             await self._dialer.cancel(live.target)
         except (TargetRefused, TimeoutError) as error:
             log.warning("cancel_not_sent", cause=str(error))
+
+
+def _nothing() -> None:
+    """For a session that no key has opened."""
 
 
 def _server_tls(settings: PostgresTarget) -> ServerTls | None:

@@ -13,7 +13,7 @@ import structlog
 from countersign._core import FrontendDecoder, ProtocolError
 from countersign.model import Session
 from countersign.protocols.postgres import errors, messages
-from countersign.protocols.postgres.errors import ProtocolViolation
+from countersign.protocols.postgres.errors import ProtocolViolation, SessionEnded
 from countersign.protocols.postgres.session.answers import Answers
 from countersign.protocols.postgres.session.conversation import Conversation, Surroundings
 from countersign.protocols.postgres.session.requests import Requests
@@ -108,6 +108,9 @@ class Relay:
         if isinstance(error, WireClosed):
             is_targets = talk.target.wire.gone.done() and not talk.client.lost.done()
             return self._target_left() if is_targets else "the client left"
+        if isinstance(error, SessionEnded):
+            self._say_last(errors.ADMIN_SHUTDOWN, str(error))
+            return f"ended: {error}"
         log.error("session_failed", session_id=talk.session.id, error=str(error), exc_info=error)
         public, code = _public(error)
         self._say_last(code, f"Countersign ends this session: {public} ({talk.session.id})")
@@ -145,6 +148,11 @@ class Relay:
     def leave_step(self) -> None:
         """Return when the relay's thread is not in the middle of a step with this session. The next begins with the epoch as it is now."""
         self._talk.lane.is_busy()  # which takes the lock that the thread holds from the look at the epoch until the record is written
+
+    def end(self, why: str) -> None:
+        """End the session, and say why."""
+        self._steady.leave()  # else the last word would be lost behind the thread that carries the session
+        self._talk.fail(SessionEnded(why))
 
     def cancel_hold(self, why: str) -> bool:
         """End the hold in progress, if there is one."""

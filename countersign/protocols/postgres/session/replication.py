@@ -13,7 +13,7 @@ from countersign._core import FrontendDecoder, ProtocolError
 from countersign.gate import Gate, Outcome, digest_of
 from countersign.model import Denial, Permit, Session
 from countersign.protocols.postgres import errors, messages
-from countersign.protocols.postgres.errors import ProtocolViolation
+from countersign.protocols.postgres.errors import ProtocolViolation, SessionEnded
 from countersign.protocols.postgres.replication import Messages, replication_command
 from countersign.protocols.postgres.session.answers import denial_response
 from countersign.protocols.postgres.session.recorded import (
@@ -54,6 +54,12 @@ class ReplicationRelay:
         self._digest = _core.StreamDigest()
         self._tag = ""
         self._failure = ("", "")
+        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def end(self, why: str) -> None:
+        """End the session, and say why."""
+        if not self._ended.done():
+            self._ended.set_exception(SessionEnded(why))
 
     def cancel_hold(self, _: str) -> bool:
         """Nothing is ever held."""
@@ -63,8 +69,11 @@ class ReplicationRelay:
         """Carry the session; return why it ended."""
         tasks = {asyncio.create_task(self._requests()), asyncio.create_task(self._answers())}
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({*tasks, self._ended}, return_when=asyncio.FIRST_COMPLETED)
             return next(iter(done)).result()
+        except SessionEnded as ended:
+            self._client.send(messages.error_response(errors.ADMIN_SHUTDOWN, str(ended), severity="FATAL"))
+            return f"ended: {ended}"
         except WireClosed:
             return "the client left" if self._client.gone.done() else "the target left"
         except (ProtocolError, ProtocolViolation) as error:
