@@ -92,6 +92,9 @@ class Hold(Protocol):
     async def read(self, text: str) -> Command:
         """How a text would be read as a command of this session without parameters."""
 
+    def survey(self, command: Command) -> Surveyor | None:
+        """Who tells what another command of this session would touch."""
+
     def judged(self, ruling: Ruling) -> None:
         """The verdict is in the audit log; called before anything else, unless something failed, and again where what the command would do
         has changed while it was held."""
@@ -331,6 +334,7 @@ class Gate:
                     digest_of(replace(session, id=str(place)), command) if is_shared else "",
                     hold.bound_problem(),
                     partial(self._read_proposal, session, hold),
+                    partial(_read, hold),
                 )
                 return await self._await_review(session, await self._reviews.open(ask), hold, ruling)
 
@@ -525,6 +529,11 @@ def _denied_by_rule(command_id: str, verdict: Verdict) -> Denial:
         detail=f"Rule {verdict.rule!r}, command {command_id}.",
         hint="Do not retry the same command; ask for a narrower one or talk to whoever owns this policy.",
     )
+
+
+async def _read(hold: Hold, text: str) -> tuple[Command, Surveyor | None]:
+    command = await hold.read(text)
+    return command, hold.survey(command)
 
 
 def _denied_by_review(command_id: str, review: Review) -> Denial:

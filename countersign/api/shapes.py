@@ -8,11 +8,12 @@ from typing import Any
 from countersign.audit import Verification
 from countersign.audit.delivery import Status
 from countersign.identity import StoredKey
-from countersign.model import AuditRecord, Identity, Review, Subjects
+from countersign.model import AuditRecord, Identity, Review, ReviewState, Subjects
 from countersign.model.blast import BlastRadius, Sample, Values
 from countersign.model.clock import to_text
 from countersign.model.grant import Grant
 from countersign.notify import DeadLetter
+from countersign.reviews.canaries import MARK
 from countersign.reviews.grants import ranges_json
 from countersign.reviews.machine import escalates_at, progress, standing_approvals
 from countersign.reviews.preview import one_line, shown, spoofing
@@ -37,6 +38,7 @@ def review_json(review: Review, recent: list[dict[str, Any]] | None = None) -> d
     bound_problem = command.pop("bound_problem", "")
     command["text_shown"] = segments_json(text)
     command.setdefault("not_bound", [])
+    is_canary = command.pop(MARK, False)
     return {
         "id": review.id,
         "state": review.state.value,
@@ -64,6 +66,7 @@ def review_json(review: Review, recent: list[dict[str, Any]] | None = None) -> d
         "spoofing": spoofing("\n".join([text, *parameters])),
         **{name: review.command.get(name, "") for name in CLIENT},
         "gateway": review.gateway,
+        "canary": is_canary if review.state is not ReviewState.PENDING else False,
         "recent": recent or [],
     }
 

@@ -26,6 +26,7 @@ from countersign.model.clock import Clock
 from countersign.model.grant import Grant, Shape
 from countersign.review_settings import ReviewLimits
 from countersign.reviews import machine
+from countersign.reviews.canaries import Canaries, ended, is_canary, made_up
 from countersign.reviews.contract import ReviewStore
 from countersign.reviews.errors import NotAReviewer, ReviewConflict, ReviewError
 from countersign.reviews.fatigue import Fatigue
@@ -49,6 +50,8 @@ LetBy = Callable[[], str]
 MOST_ROWS = 2**53
 ReadProposal = Callable[[str], Awaitable[tuple[Command, str]]]
 """How a text that is proposed instead reads in the session that asks, and where. Raises ``ReviewError`` where it cannot be let through."""
+Read = Callable[[str], Awaitable[tuple[Command, Surveyor | None]]]
+"""How a text reads in the session that asks, and who tells what it would touch."""
 OWNER_LATE = timedelta(seconds=10)
 """How long the gateway that holds a command has to ask its safe subset, before another one expires the review."""
 
@@ -74,6 +77,7 @@ class Ask:
     bound_problem: str = "this protocol counts no rows"
     """Why it cannot be approved for at most so many rows; empty where it can."""
     read_proposal: ReadProposal | None = None
+    read: "Read | None" = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +109,10 @@ class ReviewService:
         self._new_id = new_id
         self.proposals = Proposals()
         self._fatigue = Fatigue(limits or ReviewLimits())
+        self._canaries = Canaries(limits.canaries if limits else None)
+        self._made_up: dict[str, Surveyor | None] = {}
+        """The pending canaries, and who tells what they would touch."""
+        self._coming: set[asyncio.Task[None]] = set()
         self._waiting: dict[str, list[Held]] = {}
         """Who waits for each review here: who opened it, and who has asked for the same since, the newest last."""
         self._contents: dict[str, str] = {}
@@ -170,7 +178,23 @@ class ReviewService:
         if ask.content:
             self._contents[ask.content] = review.id
         self._announce(review)
+        if (text := self._canaries.due()) and ask.read is not None:
+            coming = asyncio.create_task(self._open_canary(review, text, ask.read))
+            self._coming.add(coming)
+            coming.add_done_callback(self._coming.discard)
         return held
+
+    async def _open_canary(self, real: Review, text: str, read: "Read") -> None:
+        try:
+            command, surveyor = await read(text)
+            await asyncio.sleep(self._canaries.wait_s())
+            canary = made_up(real, command, self._new_id, self._clock())
+            self._made_up[canary.id] = surveyor
+            await self._store.insert(canary, [moved(canary, "review.canary_opened")])
+        except Exception as error:  # of a session that has gone meanwhile, or a store that fails: there will be others
+            log.warning("no_canary", error=str(error))
+            return
+        self._announce(canary)
 
     async def _join(self, ask: Ask) -> Held | None:
         """Wait with who has asked for the same, on the same terms; None where there is none."""
@@ -271,7 +295,7 @@ class ReviewService:
         def change(review: Review) -> tuple[Review, list[AuditEvent]]:
             now = self._clock()
             self._refuse_decision(review, reviewer, kind, digest)
-            if wish is not None:
+            if wish is not None and not is_canary(review):
                 if kind is not DecisionKind.APPROVE:
                     raise ReviewError("a grant comes with an approval")
                 if at_most_rows is not None:
@@ -284,6 +308,9 @@ class ReviewService:
                 reviewer.name, reviewer.authentication, kind, reason.strip(), digest, now, step, at_most_rows, proposal
             )
             after = machine.decided(review, decision, now)
+            if is_canary(review):
+                after, told = ended(after, kind, reviewer.name)
+                return after, [decision_event(after, decision), *([moved(after, told)] if told else [])]
             forced = [moved(after, "review.forced")] if kind is DecisionKind.FORCE else []
             return after, [decision_event(after, decision), *forced, *events_between(review, after)]
 
@@ -291,17 +318,19 @@ class ReviewService:
         if read is not None:  # before the agent hears of it
             self.proposals.put(after, reviewer.name, *read, self._clock())
         self._announce(after)
+        if is_canary(after) and after.state is ReviewState.CANCELLED:
+            log.warning("canary_approved", review_id=after.id, by=reviewer.name)
         if made:
             await self._grants.make(made[0])
         if kind is DecisionKind.TAKE_BACK:
             await self._grants.revoke_of(after.id, reviewer)
-        if kind is DecisionKind.FORCE:
+        if kind is DecisionKind.FORCE and not is_canary(after):
             log.warning("glass_broken", review_id=after.id, by=reviewer.name, reason=reason.strip())
         return after
 
     async def _read_proposal(
         self, review_id: str, reviewer: Identity, kind: DecisionKind, digest: str, proposal: str
-    ) -> tuple[Command, str]:
+    ) -> tuple[Command, str] | None:
         review = await self._store.get(review_id)
         self._refuse_decision(review, reviewer, kind, digest)
         if kind is not DecisionKind.DENY:
@@ -310,6 +339,8 @@ class ReviewService:
             raise ReviewError(f"a proposal has {LONGEST:,} characters at most")
         if proposal == review.command.get("text"):
             raise ReviewError("that is what was asked for: approve it")
+        if is_canary(review):
+            return None
         waiting = self._waiting.get(review.id)
         read = waiting[-1].ask.read_proposal if waiting else None
         if read is None and review.gateway != self._gateway:
@@ -372,7 +403,7 @@ class ReviewService:
 
     def _surveyor(self, review: Review) -> Surveyor:
         waiting = self._waiting.get(review.id)
-        surveyor = waiting[-1].ask.surveyor if waiting else None
+        surveyor = waiting[-1].ask.surveyor if waiting else self._made_up.get(review.id)
         if surveyor is None:
             is_held = review.state is ReviewState.PENDING
             if is_held and review.gateway != self._gateway:
@@ -447,6 +478,7 @@ class ReviewService:
 
     def _announce(self, review: Review) -> None:
         if review.state is not ReviewState.PENDING:
+            self._made_up.pop(review.id, None)
             self._wake(review)
         for listener in list(self._listeners):
             listener(review)

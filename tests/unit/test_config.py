@@ -8,7 +8,7 @@ from countersign.audit_settings import FilePlace, WebhookPlace
 from countersign.config import ConfigError, Listen, Upstream, load_config
 from countersign.model.identity import Person
 from countersign.recording_settings import RecordingSettings
-from countersign.review_settings import ReviewLimits
+from countersign.review_settings import CanarySettings, ReviewLimits
 from countersign.settings import is_loopback
 
 TARGET = """targets:
@@ -85,6 +85,8 @@ def test_people_that_could_be_mistaken_are_refused(refused, people, told):
 def test_limits_of_reviews_are_numbers(refused, load, reviews, told):
     assert refused(f"reviews: {reviews}\n{TARGET}").startswith(told)
     assert load(f"reviews: {{denials_in_10m: 0}}\n{TARGET}").reviews == ReviewLimits(denials=0)
+    canaries = load(f"reviews: {{canaries: {{one_in: 5, commands: [DROP TABLE t]}}}}\n{TARGET}").reviews.canaries
+    assert canaries == CanarySettings(5, ("DROP TABLE t",))
 
 
 def test_the_policies_warnings_are_the_configurations(load, tmp_path):

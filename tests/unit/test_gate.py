@@ -69,6 +69,9 @@ class Hold:
     async def read(self, text):
         return replace(WRITE, text=text, raw=text.encode())
 
+    def survey(self, command):
+        return None
+
     def place(self):
         return self.where
 

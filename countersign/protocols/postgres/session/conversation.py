@@ -97,7 +97,10 @@ class SessionHold:
         surveyor: Surveyor | None,
         read: Callable[[str], Awaitable[Command]],
         changed: Callable[[Command], Awaitable[Command | None]],
+        survey: Callable[[Command], Surveyor | None],
     ) -> None:
+        self.survey = survey
+        """See ``gate.Hold``."""
         self._conversation = conversation
         self._read = read
         self._changed = changed

@@ -591,6 +591,7 @@ class Requests:
             self._surveyor(command),
             self._read_query,
             partial(self._changed, reading or Reading()),
+            self._surveyor,
         )
         try:
             answer = await gate.admit(talk.session, command, hold)
