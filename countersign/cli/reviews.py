@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
+from countersign.cli.review_text import reach_lines, review_lines
 from countersign.cli.shared import DEFAULT_CONFIG, ConfigOption, JsonOption, call, fail, print_json, print_table
 from countersign.client import Client, ClientError
 from countersign.policy.terms import parse_duration
-from countersign.reviews.preview import one_line, terminal_safe
+from countersign.reviews.preview import one_line
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -73,71 +74,14 @@ def dry_run(review: str, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOpt
 
 def describe_reach(reach: dict[str, Any]) -> None:
     """What a command would touch, for people."""
-    if "problem" in reach:
-        typer.echo(terminal_safe(f"touches   not known: {reach['problem']}"))
-        return
-    word = "exactly" if reach["is_exact"] else "about"
-    for statement in reach["statements"]:
-        typer.echo(terminal_safe(f"touches   {word} {statement['rows']:,} rows ({statement['kind']})"))
-        for one in statement["touched"]:
-            typer.echo(terminal_safe(f"          {one['how']} on {one['relation']}: {one['rows']:,} rows"))
-        if statement["sample"] is not None:
-            _describe_sample(statement["sample"], statement["rows"])
-    for note in reach["notes"]:
-        typer.echo(terminal_safe(f"          note: {note}"))
-
-
-def _describe_sample(sample: dict[str, Any], rows: int) -> None:
-    """Each row's columns; of those that change, what stood there before."""
-    typer.echo(f"          {len(sample['rows']):,} of these {rows:,} rows:")
-    for row in sample["rows"]:
-        before, after = row["before"], row["after"]
-        told = []
-        for number, (column, masked) in enumerate(zip(sample["columns"], sample["masked"], strict=True)):
-            was, becomes = (None if values is None else _shown_value(values[number]) for values in (before, after))
-            value = f"{was} -> {becomes}" if was is not None and becomes is not None and was != becomes else was or becomes or ""
-            told.append(f"{column} {value}{' (masked)' if masked else ''}")
-        typer.echo(terminal_safe(f"          {'+' if before is None else '-' if after is None else '~'} {', '.join(told)}"))
-
-
-def _shown_value(value: str | None) -> str:
-    return "NULL" if value is None else f"'{value}'"
+    for line in reach_lines(reach):
+        typer.echo(line)
 
 
 def describe(review: dict[str, Any]) -> None:
-    """A review for people: everything escaped, nothing cut."""
-    command = review["command"]
-    whose = f" on behalf of {review['on_behalf_of']}" if review["on_behalf_of"] else ""
-    lines = [
-        f"review    {review['id']}: {review['state']}{' - ' + review['outcome'] if review['outcome'] else ''}",
-        f"asked by  {review['identity']}{whose}, from {review['client_address']} ({review['application'] or 'unnamed client'})",
-        f"target    {review['target']}, database {review['database']}",
-        f"effects   {', '.join(command['effects'])}",
-        *[f"reading   {s['summary']}{' (' + '; '.join(s['reasons']) + ')' if s['reasons'] else ''}" for s in command["statements"]],
-        f"rule      {review['rule']}, expires {review['expires_at']}",
-        *[_step_line(number, step) for number, step in enumerate(review["steps"], 1)],
-        f"digest    {review['digest']}",
-        *[f"WARNING   the command {warning}" for warning in review["spoofing"]],
-        *[f"not bound {part}" for part in command["not_bound"]],
-        *[f"decision  {d['kind']} by {d['reviewer']} at {d['decided_at']} {d['reason']}" for d in review["decisions"]],
-    ]
-    for line in lines:
-        typer.echo(terminal_safe(line).replace("\n", "\\n"))
-    typer.echo("command")
-    for line in command["text"].split("\n"):
-        typer.echo(f"  {terminal_safe(line)}")
-    for number, parameter in enumerate(command["parameters"], 1):
-        typer.echo(f"  ${number} = {terminal_safe(parameter['shown'])}")
-    if review["shape"] and review["shape"]["literals"]:
-        typer.echo("shape, for a grant")
-        typer.echo(f"  {terminal_safe(review['shape']['text'])}")
-
-
-def _step_line(number: int, step: dict[str, Any]) -> str:
-    whose = " or ".join(step["reviewers"]) or "any administrator or reviewer"
-    by = f" by {', '.join(step['approved_by'])}" if step["approved_by"] else ""
-    escalates = f"; from {step['escalates_at']} also {' or '.join(step['escalate_to'])}" if step["escalates_at"] else ""
-    return f"step {number}    {whose}: {len(step['approved_by'])} of {step['approvals']} approvals{by}{escalates}"
+    """A review for people."""
+    for line in review_lines(review):
+        typer.echo(line)
 
 
 @app.command("approve")
@@ -228,7 +172,16 @@ def _decide(config: Any, shown: dict[str, Any], kind: str, reason: str, more: di
 
 @app.command("watch")
 def watch(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Print every move of a review as it happens."""
+    """What is held, live: an inbox on a terminal, else a line for every move of a review."""
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        from countersign.cli.inbox import Inbox  # slow to import, and needed here only
+
+        async def inbox(client: Client) -> None:
+            await client.get("me")
+            await Inbox(client).run_async()
+
+        call(config, inbox)
+        return
 
     async def follow(client: Client) -> None:
         await client.get("me")

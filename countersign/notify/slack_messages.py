@@ -108,7 +108,7 @@ def _command(read: Wording) -> list[dict[str, Any]]:
     found = [_preformatted(read.text)]
     if read.parameters:
         found.append(_preformatted("\n".join(read.parameters)))
-    return found + [_context(f"Warning: the command {warning}") for warning in read.warnings[:5]]
+    return found + [_context(f"Warning: the command {warning}") for warning in read.warnings]
 
 
 def _preformatted(text: str) -> dict[str, Any]:

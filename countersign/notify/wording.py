@@ -7,6 +7,9 @@ from countersign.model import Review, ReviewState
 from countersign.notify.contract import REMINDER
 from countersign.reviews.preview import shown, spoofing
 
+UNBOUND = 5
+"""So much of what no approval binds is named in a message."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wording:
@@ -65,16 +68,25 @@ def wording(review: Review, limit: int) -> Wording:
     """The command in ``limit`` characters at most, its parameters among them."""
     raw = str(review.command.get("text", ""))
     raw_parameters = _parameters(review)
-    warnings = spoofing("\n".join([raw, *raw_parameters]))
+    misleads, unbound = spoofing("\n".join([raw, *raw_parameters])), _unbound(review)
+    warnings = [*misleads, *(visible(one) for one in unbound[:UNBOUND])]
     text, parameters = visible(raw), [visible(f"${number} = {one}") for number, one in enumerate(raw_parameters, 1)]
     whole = len(text) + sum(len(one) + 1 for one in parameters)
-    problems = [f"the command {warning}" for warning in warnings]
+    problems = [f"the command {warning}" for warning in misleads]
+    if len(unbound) > UNBOUND:
+        problems.append("not all of what no approval binds is shown here")
     if whole > limit or review.command.get("cut"):
         problems.append("not all of the command is shown here")
     if whole <= limit:
         return Wording(text, tuple(parameters), tuple(warnings), tuple(problems))
     left = cut("\n".join(parameters), limit // 4) if parameters else ""
     return Wording(cut(text, limit - len(left)), (left,) if left else (), tuple(warnings), tuple(problems))
+
+
+def _unbound(review: Review) -> list[str]:
+    """What the command does that lies in no byte of it."""
+    found: Any = review.command.get("not_bound", [])
+    return [f"runs what no approval binds: {one}" for one in found]
 
 
 def _parameters(review: Review) -> list[str]:

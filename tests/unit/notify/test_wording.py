@@ -42,6 +42,12 @@ def test_what_is_not_shown_whole_or_may_mislead_is_not_to_be_approved_by_it(text
     assert wording(review(text, parameters, **more), 100).problems
 
 
+def test_what_no_approval_binds_is_named_or_else_not_approved_by_a_message():
+    read = wording(review("CALL p()", not_bound=["procedure p"]), 100)
+    assert (read.warnings, read.problems) == (("runs what no approval binds: procedure p",), ())
+    assert wording(review("CALL p()", not_bound=[f"procedure p{i}" for i in range(6)]), 100).problems
+
+
 @given(st.text(max_size=200), st.lists(st.text(max_size=60), max_size=5), st.integers(200, 400))
 def test_no_message_is_too_long_or_hides_anything(text, parameters, limit):
     read = wording(review(text, parameters), limit)
