@@ -50,7 +50,8 @@ class ChannelPerson:
 
 @dataclass(frozen=True, slots=True)
 class SlackChannel:
-    """A channel of a Slack workspace. Decisions come in by signed requests to ``listen``; without it, messages have links only."""
+    """A channel of a Slack workspace. Decisions come in by signed requests to ``listen``, or by a connection that ``app_token`` opens (Socket
+    Mode); without either, messages have links only."""
 
     channel: str
     token: Secret
@@ -60,11 +61,12 @@ class SlackChannel:
     signing_secret: Secret | None = None
     listen: Listen | None = None
     people: tuple[ChannelPerson, ...] = ()
+    app_token: Secret | None = None
 
     @property
     def takes_decisions(self) -> bool:
         """Whether its messages have buttons."""
-        return self.listen is not None
+        return self.listen is not None or self.app_token is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,11 +233,18 @@ def _slack(item: Section, directory: Path, warnings: list[str]) -> SlackChannel 
         )
     if listen is not None and not listen.is_loopback:
         item.complain("listen", "Slack's requests are taken on loopback only, as this has no TLS of its own", "127.0.0.1:8421")
+    app_token = take_secret(item, "app_token", directory, warnings, "a token")
+    if "app_token" in item.mapping and "listen" in item.mapping:
+        item.complain("app_token", "decisions come in by 'listen' or by 'app_token', not by both")
     workspace: str = item.take("workspace", str, "")
     people = _people(item)
-    if people and "listen" not in item.mapping:
-        item.complain("people", "'people' decide nothing where there is no 'listen'")
-    return None if token is None else SlackChannel(channel, token, api.rstrip("/"), workspace, signing_secret, listen, people)
+    if people and not {"listen", "app_token"} & item.mapping.keys():
+        item.complain("people", "'people' decide nothing where there is neither 'listen' nor 'app_token'")
+    return (
+        None
+        if token is None
+        else SlackChannel(channel, token, api.rstrip("/"), workspace, signing_secret, listen, people, app_token)
+    )
 
 
 def _people(item: Section) -> tuple[ChannelPerson, ...]:

@@ -1,5 +1,7 @@
-"""What comes in from outside: signed requests of Slack, on a server of their own, so that whoever passes them on exposes nothing else."""
+"""What comes in from outside: signed requests of Slack, on a server of their own, so that whoever passes them on exposes nothing else; or its
+messages over a connection of ours."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +15,10 @@ from countersign.identity import Failures, Keys, claimed
 from countersign.model.clock import Clock
 from countersign.notify import NoticeStore, Telling
 from countersign.notify.slack import Slack
+from countersign.notify.slack_api import SlackApi
 from countersign.notify.slack_inbox import METHOD, SlackInbox
 from countersign.notify.slack_requests import Requests, payload_of
+from countersign.notify.slack_socket import SlackSocket
 from countersign.reviews.service import ReviewService
 from countersign.settings import Secret
 
@@ -22,7 +26,7 @@ BODY_LIMIT = 1 << 20
 
 
 class Hooks:
-    """The servers of every channel that takes decisions by requests."""
+    """What takes the decisions of channels: servers for requests, connections for sockets."""
 
     def __init__(
         self, channels: Sequence[Telling], reviews: ReviewService, store: NoticeStore, keys: Keys, failures: Failures, clock: Clock
@@ -30,12 +34,16 @@ class Hooks:
         self._channels = channels
         self._reviews, self._store, self._keys, self._failures, self._clock = reviews, store, keys, failures, clock
         self._servers: list[HookServer] = []
+        self._sockets: list[asyncio.Task[None]] = []
 
     async def start(self) -> dict[str, tuple[str, int]]:
         """Where each listens. Raises ``OSError`` where an address cannot be had."""
         found: dict[str, tuple[str, int]] = {}
         for one in self._channels:
             slack = one.channel
+            if isinstance(slack, Slack) and slack.kind.app_token is not None:
+                socket = SlackSocket(slack.name, SlackApi(slack.kind.api, slack.kind.app_token), self.inbox(slack).take)
+                self._sockets.append(asyncio.create_task(socket.run()))
             if isinstance(slack, Slack) and slack.kind.listen is not None and slack.kind.signing_secret is not None:
                 hook = SlackHook(slack.name, slack.kind.signing_secret, self.inbox(slack).take)
                 app = create_slack_hook(hook, self._failures, self._clock)
@@ -48,6 +56,9 @@ class Hooks:
         """Stop them all."""
         for server in self._servers:
             await server.stop()
+        for socket in self._sockets:
+            socket.cancel()
+        await asyncio.gather(*self._sockets, return_exceptions=True)
 
     def inbox(self, slack: Slack) -> SlackInbox:
         """What takes a channel's interactions."""

@@ -8,12 +8,15 @@ import hashlib
 import hmac
 import itertools
 import json
+import queue
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlencode
 
 import httpx
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import serve
 
 TOKEN, SIGNING_SECRET, APP_TOKEN = "xoxb-token-of-the-bot-41c", "signing-secret-8f1", "xapp-token-of-the-app-77e"
 TEAM, CHANNEL = "T0OURS", "C0APPROVALS"
@@ -113,6 +116,7 @@ class Workspace:
         self.messages, self.replies, self.whispers, self.views, self.calls, self.problems = {}, [], [], [], [], []
         self.fails = None
         self.users = {}
+        self.sockets = None
         self._numbers = itertools.count(1)
         self._triggers = set()
         outer = self
@@ -135,12 +139,14 @@ class Workspace:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
         self.api = f"http://127.0.0.1:{self.server.server_port}/api"
         self.join("U0ANN", "ann@example.com")
 
     def close(self):
+        if self.sockets is not None:
+            self.sockets.close()
         self.server.shutdown()
         self.server.server_close()
         self._thread.join()
@@ -232,6 +238,12 @@ class Workspace:
     def call_auth_test(self, _):
         return {"team_id": TEAM, "user_id": "U0BOT", "bot_id": "B0BOT"}
 
+    # -- Socket Mode
+    def call_apps_connections_open(self, _):
+        if self.sockets is None:
+            self.sockets = Sockets(self)
+        return {"url": f"{self.sockets.url}/link/?ticket=t-1&app_id=a-1"}
+
     # -- what people see and do
     def buttons(self, ts):
         """The buttons of a message by their words."""
@@ -276,6 +288,49 @@ class Workspace:
                 "state": {"values": values},
             },
         }
+
+
+class Sockets:
+    """Slack's side of Socket Mode. Envelopes go to the newest connection."""
+
+    def __init__(self, workspace):
+        self._workspace = workspace
+        self._opened = queue.Queue()
+        self._receipts = queue.Queue()
+        self._numbers = itertools.count(1)
+        self._server = serve(self._serve, "127.0.0.1", 0)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        self.url = f"ws://127.0.0.1:{self._server.socket.getsockname()[1]}"
+
+    def _serve(self, socket):
+        socket.send(json.dumps({"type": "hello", "num_connections": 1, "connection_info": {"app_id": "A0APP"}}))
+        self._opened.put(socket)
+        try:
+            for message in socket:
+                receipt = json.loads(message)
+                if not set(receipt) <= {"envelope_id", "payload"}:
+                    self._workspace.problems.append(f"receipt: {message}")
+                self._receipts.put(receipt)
+        except ConnectionClosed:
+            pass
+
+    def newest(self):
+        """The next connection that is opened."""
+        return self._opened.get(timeout=20)
+
+    def push(self, socket, payload, envelope_id=""):
+        """Send an interaction; the receipt."""
+        envelope_id = envelope_id or f"e-{next(self._numbers)}"
+        envelope = {"envelope_id": envelope_id, "type": "interactive", "payload": payload, "accepts_response_payload": True}
+        socket.send(json.dumps(envelope))
+        receipt = self._receipts.get(timeout=20)
+        assert receipt["envelope_id"] == envelope_id
+        return receipt
+
+    def close(self):
+        self._server.shutdown()
+        self._thread.join()
 
 
 def signed(payload, secret=SIGNING_SECRET, at=None):

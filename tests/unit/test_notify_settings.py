@@ -48,6 +48,7 @@ def test_every_setting_and_what_is_left_out(channels):
 notify:
   - {name: ops, type: webhook, to: 'https://ops.example/in', secret: env:HOOK_SECRET}
   - {name: oncall, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, signing_secret: env:HOOK_SECRET, listen: 127.0.0.1:8421, workspace: T1, people: [{email: Ann@example.com, name: ann, groups: [dba]}]}
+  - {name: socket, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, app_token: env:HOOK_SECRET}
   - {name: told, type: slack, channel: C024BE91L, token: env:HOOK_SECRET}
   - {name: team, type: teams, to: env:HOOK_SECRET, show: command}
   - {name: mail, type: email, from: gw@example.com, to: [dba@example.com], smtp: {host: mail.example.com, user: gw, password: env:HOOK_SECRET}}
@@ -68,6 +69,7 @@ notify:
             ),
             True,
         ),
+        ChannelSettings("socket", SlackChannel("C024BE91L", secret, "https://slack.com/api", app_token=secret), True),
         ChannelSettings("told", SlackChannel("C024BE91L", secret, "https://slack.com/api"), True),
         ChannelSettings("team", TeamsChannel(secret, ASKED), True),
         ChannelSettings(
@@ -115,6 +117,10 @@ notify:
         (
             "{name: a, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, signing_secret: env:HOOK_SECRET, listen: 0.0.0.0:1}",
             "on loopback only",
+        ),
+        (
+            "{name: a, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, signing_secret: env:HOOK_SECRET, listen: 127.0.0.1:1, app_token: env:HOOK_SECRET}",
+            "not by both",
         ),
         ("{name: a, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, api: 'http://slack.example'}", "'api' is no address"),
         (
