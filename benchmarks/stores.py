@@ -64,7 +64,9 @@ def measured(place: Any, writers: int, waiting: int, seconds: float) -> str:
     took = sorted(one for _ in processes for one in answers.get())
     for process in processes:
         process.join()
-    return f"{len(took) / seconds:8,.0f} records/s, p50 {statistics.median(took):6.1f} ms, p99 {took[int(len(took) * 0.99)]:6.1f} ms"
+    return (
+        f"{len(took) / seconds:8,.0f} records/s, p50 {statistics.median(took):6.1f} ms, p99 {took[int(len(took) * 0.99)]:6.1f} ms"
+    )
 
 
 def main(waiting: int, seconds: float, rounds: int) -> None:

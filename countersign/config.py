@@ -11,7 +11,7 @@ from countersign.identity_settings import IdentitySettings, take_identity
 from countersign.masking.rules import LABEL, ColumnLabels, Labelled, column_problem
 from countersign.model import Target
 from countersign.model.identity import Person
-from countersign.notify_settings import ChannelSettings, take_notify
+from countersign.notify_settings import ChannelSettings, SlackChannel, take_notify
 from countersign.policy import Policy, PolicyError, load_policies
 from countersign.policy.warnings import idle_rules, undecidable
 from countersign.recording_settings import RecordingSettings, take_recordings
@@ -155,7 +155,8 @@ def load_config(path: Path, *, with_policies: bool = True) -> Config:
     _warn_of_idle_labels(targets, policy, warnings)
     people = _people(section)
     warnings.extend(map(str, idle_rules(policy, [target.target.name for target in targets])))
-    warnings.extend(map(str, undecidable(policy, people)))
+    channels = take_notify(section, path.parent, warnings)
+    warnings.extend(map(str, undecidable(policy, _everybody(people, channels))))
     store = take_store(section, path.parent, warnings)
     recordings = take_recordings(section, path.parent, warnings)
     config = Config(
@@ -170,7 +171,7 @@ def load_config(path: Path, *, with_policies: bool = True) -> Config:
         admin_socket=_admin_socket(section, path.parent),
         targets=targets,
         policy=policy,
-        channels=take_notify(section, path.parent, warnings),
+        channels=channels,
         console_url=console_url,
         config_digest=hashlib.sha256(data).hexdigest(),
         warnings=(*warnings, *policy.warnings),
@@ -199,6 +200,15 @@ def admin_socket_of(path: Path) -> Path:
 def _admin_socket(section: Section, directory: Path) -> Path:
     name: str = section.take("admin_socket", str, "countersign.sock")
     return directory / name
+
+
+def _everybody(people: tuple[Person, ...], channels: tuple[ChannelSettings, ...]) -> list[Person]:
+    """Those who may decide, each once, with all groups that they have anywhere."""
+    found = {person.name: person for person in people}
+    for person in (one for channel in channels if isinstance(channel.kind, SlackChannel) for one in channel.kind.people):
+        known = found.get(person.name, Person("", person.name))
+        found[person.name] = Person(known.account, known.name, (*known.groups, *person.groups))
+    return list(found.values())
 
 
 def _people(section: Section) -> tuple[Person, ...]:

@@ -1,6 +1,7 @@
 """The log's records of reviews, one to a parcel, and the notices that they make."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from countersign.audit import record_of
@@ -9,33 +10,48 @@ from countersign.audit.export import JSONL, Line
 from countersign.audit.sinks import Parcel
 from countersign.model import AuditRecord, Review
 from countersign.notify.contract import REMINDER, Notice
+from countersign.reviews.canaries import is_canary
 from countersign.reviews.contract import ReviewStore
 from countersign.reviews.errors import ReviewNotFound
 
+READ_AHEAD = 20_000
 MARK = b'"kind":"review.'
 """Stands in every entry of a review's record, and in hardly any other."""
 
 
 class ReviewFeed:
-    """Records of reviews. Implements ``audit.delivery.Feed``."""
+    """Records of reviews. Implements ``audit.delivery.Feed``. What was read ahead is kept, for there is one record to a parcel only."""
 
     def __init__(self, name: str, log: LogReader) -> None:
         self.name = name
         self._log = log
+        self._ahead: deque[tuple[int, bytes]] = deque()
+        """Records of reviews up to ``_read_to``, in order."""
+        self._read_to = 0
 
     async def after(self, seq: int, up_to: int | None) -> Parcel | None:
         """See ``Feed``. ``up_to`` is never asked, for every parcel has one record at most."""
-        return await asyncio.to_thread(self._read, seq)
+        while self._ahead and self._ahead[0][0] <= seq:
+            self._ahead.popleft()
+        if not self._ahead:
+            self._read_to = max(seq, self._read_to)
+            await asyncio.to_thread(self._read)
+        if self._ahead:
+            at, entry = self._ahead[0]
+            return self._parcel(seq, at, [Line(at, entry, entry)])
+        return self._parcel(seq, self._read_to, []) if self._read_to > seq else None
 
-    def _read(self, after: int) -> Parcel | None:
-        last = after
-        for batch in self._log.batches(after=after):
+    def _read(self) -> None:
+        """Read on, at most ``READ_AHEAD`` records, or what is more in the last batch."""
+        began = self._read_to
+        for batch in self._log.batches(after=began):
             entries = batch.lines  # none where retention has removed them: so long behind, nobody wants to hear of it
             for seq, entry in enumerate(entries, batch.first_seq):
-                if seq > after and MARK in entry and record_of(entry).kind.startswith("review."):
-                    return self._parcel(after, seq, [Line(seq, entry, entry)])
-            last = batch.first_seq + batch.count - 1
-        return self._parcel(after, last, []) if last > after else None
+                if seq > began and MARK in entry and record_of(entry).kind.startswith("review."):
+                    self._ahead.append((seq, entry))
+            self._read_to = batch.first_seq + batch.count - 1
+            if self._read_to - began >= READ_AHEAD:
+                return
 
     def _parcel(self, after: int, last: int, lines: list[Line]) -> Parcel:
         return Parcel(self.name, f"{last:020d}", after + 1, last, JSONL, lines)
@@ -58,10 +74,13 @@ class Notices:
         self._url_of = url_of
 
     async def of(self, channel: str, record: AuditRecord) -> Notice | None:
-        """The notice of a record; None where it is of no review that is kept. Raises ``AuditUnavailable``."""
+        """The notice of a record; None where it is of no review that is kept, or of one that is made up: what a channel were told of it might
+        give it away. Raises ``AuditUnavailable``."""
         try:
             review = await self._reviews.get(str(record.body.get("review_id")))
         except ReviewNotFound:
+            return None
+        if is_canary(review):
             return None
         return Notice(f"{channel}/{record.seq}", record.kind, record.time, review, record.body, self._url_of(review.id))
 

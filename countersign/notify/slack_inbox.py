@@ -21,6 +21,7 @@ from countersign.reviews.service import ReviewService
 log = structlog.get_logger(__name__)
 
 METHOD = "slack"
+FAILED = "it failed inside the gateway: look at the review in the console"
 LOOK_UP_S = 2.0
 """Slack shows an error where it has no answer within three seconds."""
 Refused = Callable[[str, str, str], Awaitable[None]]
@@ -51,7 +52,7 @@ class SlackInbox:
         self._people = {person.email: person for person in slack.kind.people}
 
     async def take(self, payload: dict[str, Any]) -> Answer:
-        """An interaction that is known to be Slack's. Never raises: whatever goes wrong decides nothing."""
+        """An interaction that is known to be Slack's. Never raises: whatever goes wrong decides nothing, and says so."""
         try:
             match payload.get("type"):
                 case "block_actions":
@@ -60,6 +61,8 @@ class SlackInbox:
                     return await self._submitted(payload)
         except Exception as error:  # what Slack sends may be anything
             log.error("slack_interaction_failed", channel=self._slack.name, error=type(error).__name__)
+            if payload.get("type") == "view_submission":
+                return _not_submitted(FAILED)
         return None
 
     async def _pressed(self, payload: dict[str, Any]) -> None:
@@ -70,7 +73,11 @@ class SlackInbox:
                 continue
             review_id, _, digest = str(action.get("value", "")).partition(" ")
             stands = f"{container.get('channel_id')} {container.get('message_ts')}"
-            problem = await self._decided(kind, payload, review_id, digest, stands)
+            try:
+                problem = await self._decided(kind, payload, review_id, digest, stands)
+            except Exception as error:
+                log.error("slack_interaction_failed", channel=self._slack.name, error=type(error).__name__)
+                problem = FAILED
             if problem:
                 await self._say(payload, problem)
 
@@ -100,7 +107,7 @@ class SlackInbox:
             person = await self._person(payload)
             await self._reviews.decide(review.id, person, DecisionKind.DENY, digest, reason)
         except (NotKnown, ReviewError, SinkError, AuditUnavailable) as error:
-            return {"response_action": "errors", "errors": {REASON: await self._problem(error, payload)}}
+            return _not_submitted(await self._problem(error, payload))
         return None
 
     async def _problem(self, error: Exception, payload: dict[str, Any]) -> str:
@@ -157,3 +164,8 @@ class SlackInbox:
             if not self._workspace:
                 raise NotKnown("Slack does not say whose workspace this is")
         return self._workspace
+
+
+def _not_submitted(problem: str) -> dict[str, Any]:
+    """What keeps a dialog open (docs.slack.dev/surfaces/modals, "Displaying errors in views")."""
+    return {"response_action": "errors", "errors": {REASON: problem}}

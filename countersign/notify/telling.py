@@ -8,10 +8,11 @@ import structlog
 from countersign.audit.contract import AuditUnavailable
 from countersign.audit.delivery import backoff_s
 from countersign.audit.sinks import Parcel, SinkError
-from countersign.model import AuditEvent, AuditRecord
+from countersign.model import AuditEvent, AuditRecord, Review
 from countersign.model.clock import Clock, from_text, to_text
 from countersign.notify.contract import Channel, DeadLetter, NoticeStore
 from countersign.notify.feed import Notices
+from countersign.reviews.canaries import is_canary
 
 log = structlog.get_logger(__name__)
 
@@ -103,8 +104,18 @@ class Reminders:
 
     async def remind(self) -> None:
         """Tell of everything that is due. Raises what the channel raises and ``AuditUnavailable``."""
-        now = self._clock()
-        for review in await self._store.unreminded(self._name, now - self._after, REMINDED_AT_ONCE):
-            async with asyncio.timeout(TELL_S):
-                await self._channel.tell(self._notices.reminder(self._name, review, to_text(now)))
+        for review in await self._store.unreminded(self._name, self._clock() - self._after, REMINDED_AT_ONCE):
+            if not is_canary(review):  # of which no channel is told
+                await self._tell(review)
             await self._store.keep_reminded(self._name, review.id)
+
+    async def _tell(self, review: Review) -> None:
+        """One that the channel will never take is passed over, so that it does not keep the others back."""
+        notice = self._notices.reminder(self._name, review, to_text(review.created_at + self._after))
+        try:
+            async with asyncio.timeout(TELL_S):
+                await self._channel.tell(notice)
+        except SinkError as error:
+            if not error.stuck:
+                raise
+            log.error("reminder_refused", channel=self._name, review_id=review.id, error=str(error))

@@ -47,6 +47,8 @@ def webhook_body(notice: Notice, *, shows_command: bool) -> bytes:
     }
     if shows_command:
         data["command"] = _command(review)
+    else:
+        data.pop("proposal", None)  # a command as well
     return orjson.dumps({"id": notice.id, "type": notice.event, "timestamp": notice.time, "data": data})
 
 

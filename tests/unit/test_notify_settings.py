@@ -181,3 +181,16 @@ def test_links_lead_where_people_reach_the_console(tmp_path):
     (tmp_path / "countersign.yaml").write_text(TARGET + "console: {listen: 127.0.0.1:8420, url: 'http://cs.example'}\n")
     with pytest.raises(ConfigError, match="no address of the console"):
         load_config(tmp_path / "countersign.yaml")
+
+
+def test_the_people_of_a_channel_are_among_those_who_may_decide(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLACK", "a-token")
+    (tmp_path / "policy.yaml").write_text(
+        "rules: [{name: one, effects: [write], action: review, review: {steps: [{reviewers: {groups: [dba]}, approvals: 2}]}}]\n"
+    )
+    people = "people: [{account: ben, name: ben, groups: [dba]}]\npolicies: [policy.yaml]\n"
+    channel = "notify: [{name: a, type: slack, channel: C024BE91L, token: env:SLACK, app_token: env:SLACK, people: [{email: a@b.c, name: %s, groups: [dba]}]}]\n"
+    for name, is_enough in (("ann", True), ("ben", False)):
+        (tmp_path / "countersign.yaml").write_text(TARGET + people + channel % name)
+        warnings = [one for one in load_config(tmp_path / "countersign.yaml").warnings if "approvals" in one]
+        assert (warnings == []) is is_enough

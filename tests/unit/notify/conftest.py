@@ -69,15 +69,15 @@ class Receiver:
 
 
 class Scene:
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, place):
+        self.place = place
         self.now = START
         self._numbers = itertools.count(1)
         self.channels = ()
         self._open()
 
     def _open(self):
-        self.database = Database.open(self.folder / "store.db", lambda: self.now)
+        self.database = Database.open(self.place, lambda: self.now)
         self.log = StoredAuditLog(self.database)
         self.store = StoredNotices(self.database)
         grants = Grants(StoredGrants(self.database), lambda: self.now, self.new_id)
@@ -148,6 +148,13 @@ def receiver():
 
 @pytest.fixture
 def scene(tmp_path):
-    made = Scene(tmp_path)
+    made = Scene(tmp_path / "store.db")
+    yield made
+    made.database.close()
+
+
+@pytest.fixture
+def scene_in_either_store(store_place):
+    made = Scene(store_place)
     yield made
     made.database.close()

@@ -254,10 +254,29 @@ async def test_where_slack_does_not_say_who_it_is_nothing_is_decided(scene, slac
     await scene.open()
     await scene.deliver()
     (ts,) = workspace.messages
+    await click(workspace.press(ts, "Deny…"))
+    press, submit = workspace.press(ts, "Approve"), workspace.submit("no")
     workspace.fails = "internal_error"
-    assert (await click(workspace.press(ts, "Approve"))).status_code == 200
+    assert (await click(press)).status_code == 200
+    assert "internal_error" in (await click(submit)).json()["errors"]["reason"]
     workspace.fails = None
     assert await state(scene) is ReviewState.PENDING
+
+
+async def test_a_dialog_that_fails_inside_does_not_look_as_if_it_had_worked(scene, slack, workspace, click, monkeypatch):
+    await scene.configure(slack())
+    await scene.open()
+    await scene.deliver()
+    (ts,) = workspace.messages
+    await click(workspace.press(ts, "Deny…"))
+
+    async def broken(*_):
+        raise RuntimeError
+
+    monkeypatch.setattr(scene.reviews, "decide", broken)
+    assert "failed inside" in (await click(workspace.submit("no"))).json()["errors"]["reason"]
+    await click(workspace.press(ts, "Approve"))
+    assert "failed inside" in workspace.whispers[-1][1]
 
 
 async def test_slack_that_is_down_is_told_later_as_it_is_by_then(scene, slack, workspace):

@@ -4,16 +4,21 @@ import base64
 import hashlib
 import hmac
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from countersign.audit_settings import WebhookPlace
-from countersign.model import DecisionKind, ReviewState
-from countersign.notify import ChannelProblem
+from countersign.model import AuditEvent, Command, DecisionKind, Effect, ReviewState
+from countersign.notify import ChannelProblem, DeadLetter, Notice
+from countersign.notify.webhook import webhook_body
 from countersign.notify_settings import ChannelSettings, WebhookChannel
+from countersign.reviews.canaries import made_up
+from countersign.reviews.records import moved
 from countersign.settings import Secret
+from countersign.store import StoredReviews
 
+START = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SECRET = "the-secret-of-the-hook"
 
 
@@ -168,3 +173,71 @@ async def test_what_is_decided_is_no_reason_for_a_reminder(scene, hook, receiver
     scene.later(hours=1)
     await telling.reminders.remind()
     assert told(receiver, since) == []
+
+
+async def test_no_channel_is_told_of_what_is_made_up(scene, hook, receiver):
+    telling = await scene.configure(hook(remind_after=timedelta(minutes=10)))
+    await scene.open()
+    await scene.deliver()
+    since = len(receiver.requests)
+    canary = made_up(scene.held.review, Command("postgres", b"", "DROP TABLE t", frozenset({Effect.DDL})), scene.new_id, scene.now)
+    await StoredReviews(scene.database).insert(canary, [moved(canary, "review.canary_opened"), moved(canary, "review.opened")])
+    await scene.deliver()
+    scene.later(minutes=10)
+    await telling.reminders.remind()
+    await telling.reminders.remind()
+    told_of = {json.loads(body)["data"]["review_id"] for _, _, body in receiver.requests[since:]}
+    assert told_of == {scene.held.review.id}
+
+
+async def test_a_reminder_that_is_refused_keeps_back_no_other(scene, hook, receiver):
+    telling = await scene.configure(hook(remind_after=timedelta(minutes=10)))
+    first = (await scene.open()).id
+    second = (await scene.open()).id
+    await scene.deliver()
+    scene.later(minutes=10)
+    receiver.answer = lambda path, headers, body: (400 if f"/{first}/" in headers["webhook-id"] else 200, b"")
+    since = len(receiver.requests)
+    await telling.reminders.remind()
+    await telling.reminders.remind()
+    assert [json.loads(body)["data"]["review_id"] for _, _, body in receiver.requests[since:]] == [first, second]
+
+
+async def test_a_long_log_of_other_things_is_passed_over_and_what_follows_is_told(scene, hook, receiver, monkeypatch):
+    monkeypatch.setattr("countersign.notify.feed.READ_AHEAD", 40)
+    await scene.configure(hook())
+    reviews = []
+    for number in range(4):
+        reviews.append((await scene.open(f"DELETE FROM t{number}")).id)
+        for _ in range(30):
+            await scene.log.append(AuditEvent("thing", {"text": '{"kind":"review.opened"}'}))
+    await scene.deliver()
+    assert [json.loads(body)["data"]["review_id"] for _, _, body in receiver.requests] == reviews
+
+
+async def test_a_denial_that_proposes_something_shows_it_only_with_the_command(scene):
+    record = {"review_id": "rv-1", "proposal": "DELETE FROM other_table"}
+    review = await scene.open()
+    shown, linked = (
+        webhook_body(Notice("n", "review.decision", "", review, record, ""), shows_command=shows) for shows in (True, False)
+    )
+    assert (b"other_table" in shown, b"other_table" in linked) == (True, False)
+
+
+async def test_what_channels_keep_is_kept_in_either_store(scene_in_either_store):
+    store = scene_in_either_store.store
+    letters = [DeadLetter("ops", seq, "review.opened", "rv-1", "no", START) for seq in (2, 1, 1)]
+    for letter in letters:
+        await store.bury(letter, AuditEvent("channel.gave_up", {}))
+    assert [one.seq for one in await store.dead("ops")] == [1, 2]
+    await store.unbury("ops", 1)
+    assert await store.dead() == letters[:1]
+    review = await scene_in_either_store.open()
+    assert await store.handle("ops", review.id) == ""
+    await store.keep_handle("ops", review.id, "C1 1.1")
+    assert [one.id for one in await store.unreminded("ops", START, 10)] == [review.id]
+    assert await store.unreminded("ops", START - timedelta(seconds=1), 10) == []
+    await store.keep_reminded("ops", review.id)
+    assert await store.unreminded("ops", START, 10) == []
+    assert [one.id for one in await store.unreminded("other", START, 10)] == [review.id]
+    assert await store.handle("ops", review.id) == "C1 1.1"
