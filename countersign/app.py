@@ -110,6 +110,7 @@ class Parts:
             StoredNotices(database),
             now,
             self.review_url,
+            self.reviews.estimate,
         )
         self.recordings: Recordings | None = None
         """Where a gateway runs."""

@@ -155,7 +155,7 @@ def load_config(path: Path, *, with_policies: bool = True) -> Config:
     _warn_of_idle_labels(targets, policy, warnings)
     people = _people(section)
     warnings.extend(map(str, idle_rules(policy, [target.target.name for target in targets])))
-    channels = take_notify(section, path.parent, warnings)
+    channels = take_notify(section, path.parent, warnings, [console, *(target.listen for target in targets)])
     warnings.extend(map(str, undecidable(policy, _everybody(people, channels))))
     store = take_store(section, path.parent, warnings)
     recordings = take_recordings(section, path.parent, warnings)

@@ -1,6 +1,7 @@
 """The section ``notify`` of the configuration: who is told of reviews, and how."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -110,8 +111,11 @@ class ChannelSettings:
     give_up_after: timedelta = GIVE_UP_AFTER
 
 
-def take_notify(section: Section, directory: Path, warnings: list[str]) -> tuple[ChannelSettings, ...]:
-    """Every channel, with every problem in it."""
+def take_notify(
+    section: Section, directory: Path, warnings: list[str], taken: Iterable[Listen] = ()
+) -> tuple[ChannelSettings, ...]:
+    """Every channel, with every problem in it. On the addresses that are ``taken``, something else listens."""
+    taken = list(taken)
     found: list[ChannelSettings] = []
     names: set[str] = set()
     for item in section.sections("notify"):
@@ -122,6 +126,11 @@ def take_notify(section: Section, directory: Path, warnings: list[str]) -> tuple
         remind_after = _duration(item, "remind_after")
         give_up_after = _duration(item, "give_up_after") or GIVE_UP_AFTER
         item.finish()
+        listen = kind.listen if isinstance(kind, SlackChannel) else None
+        if listen is not None and listen.port:
+            if listen in taken:
+                item.complain("listen", "something else listens on this address")
+            taken.append(listen)
         if kind is not None and len(item.problems) == before:
             found.append(ChannelSettings(name, kind, shows == "command", remind_after, give_up_after))
     return tuple(found)

@@ -20,6 +20,7 @@ def review_lines(review: dict[str, Any], reach: Sequence[str] = ()) -> list[str]
         *[_step_line(number, step) for number, step in enumerate(review["steps"], 1)],
         f"digest    {review['digest']}",
         *[f"WARNING   the command {warning}" for warning in review["spoofing"]],
+        *(["WARNING   the command asks for the real values of what is masked"] if command.get("asks_unmasked") else []),
         *[f"not bound {part}" for part in command["not_bound"]],
         *[f"decision  {d['kind']} by {d['reviewer']} at {d['decided_at']} {d['reason']}" for d in review["decisions"]],
     ]

@@ -9,7 +9,7 @@ from countersign.audit.delivery import Cursors, Delivery
 from countersign.model.clock import Clock
 from countersign.notify.contract import Channel, DeadLetter, NoticeStore
 from countersign.notify.email import Email
-from countersign.notify.feed import Notices, ReviewFeed, record_at
+from countersign.notify.feed import Estimate, Notices, ReviewFeed, record_at
 from countersign.notify.slack import Slack
 from countersign.notify.teams import Teams
 from countersign.notify.telling import ChannelSink, Reminders, told
@@ -57,9 +57,10 @@ def tellings(
     store: NoticeStore,
     clock: Clock,
     url_of: Callable[[str], str],
+    estimate: Estimate,
 ) -> list[Telling]:
     """One for each channel. A new one begins with what happens from now on."""
-    notices = Notices(reviews, url_of)
+    notices = Notices(reviews, url_of, estimate)
     found = []
     for settings in channels:
         channel = channel_for(settings, store, clock)

@@ -1,21 +1,31 @@
 """What a channel is given, what it owes, and what the store keeps for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from countersign.model import AuditEvent, Review
+from countersign.model.blast import BlastRadius
 
 REMINDER = "review.reminder"
 """The event of a notice that says again what waits; no record has it."""
+
+
+Reach = Callable[[], Awaitable[BlastRadius | None]]
+
+
+async def nothing_known() -> BlastRadius | None:
+    """What is known of the reach where nobody can tell."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
     """One move of a review. ``id`` is the same whenever it is told; ``facts`` are the body of its record, ``review`` is as it is now.
 
-    ``event`` is the record's kind, or ``review.reminder``. ``url`` leads to the review in the console.
+    ``event`` is the record's kind, or ``review.reminder``. ``url`` leads to the review in the console. ``reach`` asks what the command would
+    touch, and answers None where that cannot be told.
     """
 
     id: str
@@ -24,6 +34,7 @@ class Notice:
     review: Review
     facts: Mapping[str, object]
     url: str
+    reach: Reach = nothing_known
 
 
 class Channel(Protocol):

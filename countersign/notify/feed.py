@@ -2,19 +2,24 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from countersign.audit import record_of
 from countersign.audit.contract import LogReader
 from countersign.audit.export import JSONL, Line
 from countersign.audit.sinks import Parcel
 from countersign.model import AuditRecord, Review
+from countersign.model.blast import BlastRadius, NoBlastRadius
 from countersign.notify.contract import REMINDER, Notice
 from countersign.reviews.canaries import is_canary
 from countersign.reviews.contract import ReviewStore
-from countersign.reviews.errors import ReviewNotFound
+from countersign.reviews.errors import ReviewError, ReviewNotFound
 
 READ_AHEAD = 20_000
+REACH_S = 5.0
+Estimate = Callable[[str], Awaitable[BlastRadius]]
+"""What a review's command would touch. Raises ``NoBlastRadius`` and ``ReviewError``."""
 MARK = b'"kind":"review.'
 """Stands in every entry of a review's record, and in hardly any other."""
 
@@ -67,11 +72,12 @@ def record_at(log: LogReader, seq: int) -> AuditRecord | None:
 
 
 class Notices:
-    """Makes notices. ``url_of`` answers where a review is in the console."""
+    """Makes notices. ``url_of`` answers where a review is in the console, ``estimate`` what its command would touch."""
 
-    def __init__(self, reviews: ReviewStore, url_of: Callable[[str], str]) -> None:
+    def __init__(self, reviews: ReviewStore, url_of: Callable[[str], str], estimate: Estimate) -> None:
         self._reviews = reviews
         self._url_of = url_of
+        self._estimate = estimate
 
     async def of(self, channel: str, record: AuditRecord) -> Notice | None:
         """The notice of a record; None where it is of no review that is kept, or of one that is made up: what a channel were told of it might
@@ -82,8 +88,17 @@ class Notices:
             return None
         if is_canary(review):
             return None
-        return Notice(f"{channel}/{record.seq}", record.kind, record.time, review, record.body, self._url_of(review.id))
+        url, reach = self._url_of(review.id), partial(self._reach, review.id)
+        return Notice(f"{channel}/{record.seq}", record.kind, record.time, review, record.body, url, reach)
 
     def reminder(self, channel: str, review: Review, time: str) -> Notice:
         """A notice of no record, about a review as it is."""
-        return Notice(f"{channel}/{review.id}/reminder", REMINDER, time, review, {}, self._url_of(review.id))
+        url, reach = self._url_of(review.id), partial(self._reach, review.id)
+        return Notice(f"{channel}/{review.id}/reminder", REMINDER, time, review, {}, url, reach)
+
+    async def _reach(self, review_id: str) -> BlastRadius | None:
+        try:
+            async with asyncio.timeout(REACH_S):
+                return await self._estimate(review_id)
+        except (NoBlastRadius, ReviewError, OSError):  # a TimeoutError is an OSError
+            return None

@@ -45,9 +45,9 @@ class Slack:
         review = notice.review
         is_pending = review.state is ReviewState.PENDING
         handle = await self._store.handle(self.name, review.id)
-        shown = message(
-            review, notice.url, shows_command=self.shows_command, takes_decisions=self.kind.takes_decisions
-        )  # fmt: skip
+        reach = await notice.reach() if is_pending and self.shows_command else None
+        takes = self.kind.takes_decisions
+        shown = message(review, notice.url, reach, shows_command=self.shows_command, takes_decisions=takes)
         if not handle:
             if is_pending or notice.event == OPENED:
                 await self._post(review.id, shown)

@@ -7,14 +7,16 @@ text of a preformatted element. Nothing of it is ever ``mrkdwn``, in which it co
 from typing import Any
 
 from countersign.model import Decision, DecisionKind, Review, ReviewState
+from countersign.model.blast import BlastRadius
 from countersign.notify.contract import REMINDER
-from countersign.notify.wording import Wording, cut, facts, title, visible, wording
+from countersign.notify.wording import Wording, cut, facts, reach_lines, title, visible, wording
 from countersign.reviews.machine import progress, standing_approvals
 
 COMMAND_LIMIT, LINES = 2_000, 40
 """What is longer is not approved from a message: Slack folds it, and who reads it may not see its end."""
 FIELD_LIMIT, TEXT_LIMIT, HEADER_LIMIT, REASON_LIMIT = 300, 3_000, 150, 3_000
 """Characters; those of Slack are 2000 for a field, 3000 for a text, 150 for a header."""
+REACHES = 5
 DENIAL = "countersign_denial"
 APPROVE, DENY, OPEN = "countersign_approve", "countersign_deny", "countersign_open"
 REASON = "reason"
@@ -35,10 +37,13 @@ def may_approve(review: Review, *, shows_command: bool) -> tuple[str, ...]:
     return lines
 
 
-def message(review: Review, url: str, *, shows_command: bool, takes_decisions: bool) -> dict[str, Any]:
+def message(
+    review: Review, url: str, reach: BlastRadius | None = None, *, shows_command: bool, takes_decisions: bool
+) -> dict[str, Any]:
     """``text`` (for notifications) and ``blocks`` of the message about a review as it is now."""
     read = wording(review, COMMAND_LIMIT) if shows_command else None
     blocks = [_header(review), _facts(review), *(_command(read) if read else ())]
+    blocks.extend(_reach(reach) if reach else ())
     refused = may_approve(review, shows_command=shows_command)
     if review.state is ReviewState.PENDING:
         if refused and takes_decisions:
@@ -109,6 +114,12 @@ def _command(read: Wording) -> list[dict[str, Any]]:
     if read.parameters:
         found.append(_preformatted("\n".join(read.parameters)))
     return found + [_context(f"Warning: the command {warning}") for warning in read.warnings]
+
+
+def _reach(reach: BlastRadius) -> list[dict[str, Any]]:
+    lines = reach_lines(reach)
+    more = [f"… and {len(lines) - REACHES:,} more statements"] if len(lines) > REACHES else []
+    return [_context(line) for line in (*lines[:REACHES], *more)]
 
 
 def _preformatted(text: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from countersign.model import Review, ReviewState
+from countersign.model.blast import BlastRadius
 from countersign.notify.contract import REMINDER
 from countersign.reviews.preview import shown, spoofing
 
@@ -64,12 +65,23 @@ def facts(review: Review) -> list[tuple[str, str]]:
     return [(name, visible(value)) for name, value in found]
 
 
+def reach_lines(reach: BlastRadius) -> list[str]:
+    """What the command would touch, by the target's plan: names and numbers only (I5)."""
+    word = "exactly" if reach.is_exact else "about"
+    lines = []
+    for statement in reach.statements:
+        touched = ", ".join(f"{one.how} on {one.relation}: {one.rows:,}" for one in statement.touched)
+        lines.append(visible(f"Touches {word} {statement.rows:,} rows ({statement.kind}){'; ' + touched if touched else ''}"))
+    return lines
+
+
 def wording(review: Review, limit: int) -> Wording:
     """The command in ``limit`` characters at most, its parameters among them."""
     raw = str(review.command.get("text", ""))
     raw_parameters = _parameters(review)
     misleads, unbound = spoofing("\n".join([raw, *raw_parameters])), _unbound(review)
-    warnings = [*misleads, *(visible(one) for one in unbound[:UNBOUND])]
+    unmasked = ["asks for the real values of what is masked"] if review.command.get("asks_unmasked") else []
+    warnings = [*misleads, *unmasked, *(visible(one) for one in unbound[:UNBOUND])]
     text, parameters = visible(raw), [visible(f"${number} = {one}") for number, one in enumerate(raw_parameters, 1)]
     whole = len(text) + sum(len(one) + 1 for one in parameters)
     problems = [f"the command {warning}" for warning in misleads]

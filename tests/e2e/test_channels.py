@@ -122,6 +122,7 @@ def test_a_click_in_slack_releases_the_held_command(gateway, workspace, in_backg
         review = gateway.pending()
         ts = eventually(lambda: next((ts for ts in workspace.messages if review["id"] in workspace.reads(ts)), None), "a message")
         eventually(lambda: workspace.buttons(ts).get("Approve"), "the button")
+        assert "Touches about 1 rows (DELETE)" in workspace.reads(ts)
         assert send(f"http://{hook}/slack", workspace.press(ts, "Approve"), secret="another").status_code == 401
         assert send(f"http://{hook}/slack", workspace.press(ts, "Approve")).status_code == 200
         assert held.join().rows == 1

@@ -122,6 +122,10 @@ notify:
             "{name: a, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, signing_secret: env:HOOK_SECRET, listen: 127.0.0.1:1, app_token: env:HOOK_SECRET}",
             "not by both",
         ),
+        (
+            "{name: a, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, signing_secret: env:HOOK_SECRET, listen: 127.0.0.1:6432}",
+            "something else listens on this address",
+        ),
         ("{name: a, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, api: 'http://slack.example'}", "'api' is no address"),
         (
             "{name: a, type: slack, channel: C024BE91L, token: env:HOOK_SECRET, people: [{email: a@b.c, name: a}]}",

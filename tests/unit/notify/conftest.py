@@ -90,7 +90,7 @@ class Scene:
         self.database.close()
         self._open()
 
-    async def configure(self, *channels, **more):
+    async def configure(self, *channels):
         """Have these channels, whose cursors stand at the log's end."""
         self.channels = channels
         self.tellings = tellings(
@@ -101,7 +101,7 @@ class Scene:
             self.store,
             lambda: self.now,
             lambda review_id: f"https://console.example/#/reviews/{review_id}",
-            **more,
+            self.reviews.estimate,
         )
         self.asked = Channels(self.tellings, self.store, self.log)
         await self.deliver()
@@ -113,9 +113,11 @@ class Scene:
             one.delivery.finish()
             await asyncio.wait_for(one.delivery.run(), 20)
 
-    async def open(self, text="DELETE FROM orders WHERE id = 1", parameters=(), groups=("dba",)):
+    async def open(
+        self, text="DELETE FROM orders WHERE id = 1", parameters=(), groups=("dba",), surveyor=None, asks_unmasked=False
+    ):
         shown = tuple(Parameter(one.encode(), False, 25, one) for one in parameters)
-        command = Command("postgres", text.encode(), text, frozenset({Effect.WRITE}), parameters=shown)
+        command = Command("postgres", text.encode(), text, frozenset({Effect.WRITE}), parameters=shown, asks_unmasked=asks_unmasked)
         self.digest = command.digest(session_id="se-1", identity="crew", target="shop", database="shop")
         self.held = await self.reviews.open(
             Ask(
@@ -125,6 +127,7 @@ class Scene:
                 "cmd-1",
                 self.digest,
                 lambda review_id: AuditEvent("command", {"review_id": review_id, "text": '"kind":"review.opened"'}),
+                surveyor=surveyor,
             )
         )
         return self.held.review

@@ -9,6 +9,7 @@ from slack_stand_in import CHANNEL, SIGNING_SECRET, TOKEN, Workspace, signed
 from countersign.api.hooks import Hooks, SlackHook, create_slack_hook
 from countersign.identity import Failures, Keys
 from countersign.model import DecisionKind, Identity, IdentityKind, ReviewState
+from countersign.model.blast import BlastRadius, StatementReach, Touched
 from countersign.notify_settings import ChannelPerson, ChannelSettings, SlackChannel
 from countersign.settings import Listen, Secret
 from countersign.store import StoredKeys
@@ -347,3 +348,28 @@ async def test_no_secret_is_in_an_error(scene, slack, workspace):
     status = await scene.tellings[0].delivery.status()
     assert status.last_error == "chat.postMessage: not_authed"
     assert status.place == f"Slack channel {CHANNEL}"
+
+
+async def test_a_message_says_what_the_command_would_touch_while_it_is_held(scene, slack, workspace):
+    class Surveyor:
+        async def estimate(self):
+            touched = (Touched("public.<t>", "Seq Scan", 7000),)
+            return BlastRadius(tuple(StatementReach("DELETE", rows, touched) for rows in range(1234, 1241)), is_exact=False)
+
+    await scene.configure(slack())
+    await scene.open(surveyor=Surveyor())
+    await scene.deliver()
+    (ts,) = workspace.messages
+    assert "Touches about 1,234 rows (DELETE); Seq Scan on public.<t>: 7,000" in workspace.reads(ts)
+    assert "and 2 more statements" in workspace.reads(ts)
+    await scene.decide()
+    await scene.deliver()
+    assert "Touches" not in workspace.reads(ts)
+
+
+async def test_a_command_that_asks_for_real_values_says_so(scene, slack, workspace):
+    await scene.configure(slack())
+    await scene.open("SELECT ssn /* countersign: unmask */ FROM t", asks_unmasked=True)
+    await scene.deliver()
+    (ts,) = workspace.messages
+    assert "Warning: the command asks for the real values of what is masked" in workspace.reads(ts)
