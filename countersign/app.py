@@ -27,7 +27,7 @@ from countersign.audit.sinks import sink_for
 from countersign.config import Config
 from countersign.garbage import collect_at_set_times
 from countersign.gate import Gate
-from countersign.identity import Failures, Keys, LiveKeys, Tokens, administrator
+from countersign.identity import Failures, Keys, LiveKeys, Oidc, Tokens, administrator
 from countersign.model import AuditEvent, Review, Trouble
 from countersign.model.clock import SteadyClock
 from countersign.notify import Channels, Reminders, tellings
@@ -232,6 +232,8 @@ class Parts:
             sessions=self.sessions,
             recordings=library_of(self.config.recordings),
             sign_in=self.sign_in,
+            oidc=Oidc(self.config.identity.oidc, now),
+            public_url=lambda: self.console_url,
             failures=self.failures,
             online=online,
             targets=targets,

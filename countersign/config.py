@@ -156,9 +156,11 @@ def load_config(path: Path, *, with_policies: bool = True) -> Config:
     people = _people(section)
     warnings.extend(map(str, idle_rules(policy, [target.target.name for target in targets])))
     channels = take_notify(section, path.parent, warnings, [console, *(target.listen for target in targets)])
-    warnings.extend(map(str, undecidable(policy, _everybody(people, channels))))
     store = take_store(section, path.parent, warnings)
     recordings = take_recordings(section, path.parent, warnings)
+    identity = take_identity(section, path.parent, warnings)
+    if not identity.oidc:  # whose people nobody knows before they sign in
+        warnings.extend(map(str, undecidable(policy, _everybody(people, channels))))
     config = Config(
         path=path,
         store=store,
@@ -166,7 +168,7 @@ def load_config(path: Path, *, with_policies: bool = True) -> Config:
         recordings=recordings,
         reviews=take_reviews(section),
         people=people,
-        identity=take_identity(section, path.parent),
+        identity=identity,
         console=console,
         admin_socket=_admin_socket(section, path.parent),
         targets=targets,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from countersign.settings import is_loopback, take_file
+from countersign.settings import Secret, is_loopback, take_file, take_secret
 from countersign.yaml_lines import Section
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
@@ -38,13 +38,29 @@ class TokenIssuer:
 
 
 @dataclass(frozen=True, slots=True)
+class OidcProvider:
+    """An OpenID Connect provider that people sign in with. ``groups`` maps what its claim says to groups here; without a mapping they
+    are taken as they are, but for those that give roles."""
+
+    name: str
+    issuer: str
+    client_id: str
+    client_secret: Secret | None
+    name_claim: str
+    groups_claim: str
+    groups: tuple[tuple[str, str], ...]
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class IdentitySettings:
     """What ``identity`` says."""
 
     tokens: tuple[TokenIssuer, ...] = ()
+    oidc: tuple[OidcProvider, ...] = ()
 
 
-def take_identity(section: Section, directory: Path) -> IdentitySettings:
+def take_identity(section: Section, directory: Path, warnings: list[str]) -> IdentitySettings:
     """What ``identity`` says."""
     inner = section.section("identity")
     if inner is None:
@@ -53,8 +69,37 @@ def take_identity(section: Section, directory: Path) -> IdentitySettings:
     issuers = [one.issuer for one in found if one is not None]
     for name in {one for one in issuers if issuers.count(one) > 1}:
         inner.complain("tokens", f"the issuer {name} stands there twice", "one entry, with all of its rules")
+    providers = tuple(_provider(item, directory, warnings) for item in inner.sections("oidc"))
+    for name in {one.name for one in providers if [other.name for other in providers].count(one.name) > 1}:
+        inner.complain("oidc", f"two providers are called {name!r}")
     inner.finish()
-    return IdentitySettings(tuple(one for one in found if one is not None))
+    return IdentitySettings(tuple(one for one in found if one is not None), providers)
+
+
+def _provider(item: Section, directory: Path, warnings: list[str]) -> OidcProvider:
+    issuer: str = item.take("issuer", str, "", required=True)
+    if issuer:
+        _check_url(item, "issuer", issuer)
+    name: str = item.take("name", str, urlsplit(issuer).hostname or "")
+    if not NAME.fullmatch(name):
+        item.complain("name", f"{name!r} is no name", "lower-case letters, digits, '.', '_' and '-', 63 at most")
+    mapped = item.section("groups")
+    groups = () if mapped is None else tuple((key, mapped.take(key, str, "")) for key in list(mapped.mapping))
+    for _, group in groups:
+        if not NAME.fullmatch(group):
+            item.complain("groups", f"{group!r} is no name of a group", "lower-case letters, digits, '.', '_' and '-'")
+    found = OidcProvider(
+        name,
+        issuer,
+        item.take("client_id", str, "", required=True),
+        take_secret(item, "client_secret", directory, warnings),
+        item.take("name_claim", str, "email"),
+        item.take("groups_claim", str, "groups"),
+        groups,
+        tuple(item.texts("scopes")) if "scopes" in item.mapping else ("openid", "email", "profile"),
+    )
+    item.finish()
+    return found
 
 
 def _issuer(item: Section, directory: Path) -> TokenIssuer | None:

@@ -1,5 +1,5 @@
 import { useEffect, useState } from "react";
-import { getHealth, type Identity, me, signIn, signOut } from "./api";
+import { getHealth, type Identity, listProviders, me, signIn, signOut } from "./api";
 import { Grants } from "./Grants";
 import { Inbox } from "./Inbox";
 import { Shown } from "./parts";
@@ -22,6 +22,11 @@ function useHash(): string {
 let entering: Promise<Identity> | null = null;
 
 async function enter(): Promise<Identity> {
+  const refused = /^#\/sign-in\?problem=(.+)$/.exec(window.location.hash)?.[1];
+  if (refused) {
+    window.history.replaceState(null, "", "/#/");
+    throw new Error(decodeURIComponent(refused));
+  }
   const token = /^#\/sign-in\?token=(.+)$/.exec(window.location.hash)?.[1];
   if (!token) return (await me()).identity;
   window.history.replaceState(null, "", "/#/");
@@ -36,17 +41,37 @@ export function App() {
     entering.then(setIdentity, (error: Error) => setProblem(error.message));
   }, []);
   if (problem) {
-    return (
-      <main className="signed-out">
-        <h1>Countersign</h1>
-        <p>
-          Sign in with a link: run <code>countersign login</code> on the gateway's machine.
-        </p>
-        <p className="faint">{problem}</p>
-      </main>
-    );
+    return <SignedOut problem={problem} />;
   }
   return identity ? <Console identity={identity} /> : null;
+}
+
+function SignedOut({ problem }: { problem: string }) {
+  const [providers, setProviders] = useState<string[]>([]);
+  useEffect(() => {
+    listProviders().then(
+      (found) => setProviders(found.providers),
+      () => undefined,
+    );
+  }, []);
+  return (
+    <main className="signed-out">
+      <h1>Countersign</h1>
+      {providers.map((name) => (
+        <p key={name}>
+          <a className="button" data-testid={`provider-${name}`} href={`/api/v1/sign-in/begin/${encodeURIComponent(name)}`}>
+            Sign in with {name}
+          </a>
+        </p>
+      ))}
+      <p>
+        {providers.length > 0 ? "Or sign in" : "Sign in"} with a link: run <code>countersign login</code> on the gateway's machine.
+      </p>
+      <p className="faint" role="status">
+        {problem}
+      </p>
+    </main>
+  );
 }
 
 const HEALTH_EVERY_MS = 10_000;
@@ -78,7 +103,11 @@ function Console({ identity }: { identity: Identity }) {
   }, [pending]);
   const id = /^#\/reviews\/([\w-]+)$/.exec(hash)?.[1];
   const session = /^#\/sessions\/([\w-]+)$/.exec(hash)?.[1];
-  const leave = () => void signOut().finally(() => window.location.reload());
+  const leave = () =>
+    void signOut().then(
+      ({ sign_out_url: there }) => (there ? window.location.assign(there) : window.location.reload()),
+      () => window.location.reload(),
+    );
   return (
     <>
       <header>

@@ -175,7 +175,9 @@ export const me = () => call<{ identity: Identity }>("GET", "me");
 export const signIn = (token: string) => call<{ identity: Identity }>("POST", "console-session", { token });
 /** How the audit log is doing; `message` is empty while all is well. */
 export const getHealth = () => call<{ status: string; message: string; policy: { problem: string } }>("GET", "health");
-export const signOut = () => call<unknown>("DELETE", "console-session");
+export const signOut = () => call<{ sign_out_url: string }>("DELETE", "console-session");
+/** Whom one may sign in with; asked before anybody is. */
+export const listProviders = () => call<{ providers: string[] }>("GET", "sign-in");
 export const listSessions = () => call<{ sessions: Session[] }>("GET", "sessions");
 export const readRecording = (id: string, from: number, after: string) =>
   call<RecordingPage>("GET", `sessions/${encodeURIComponent(id)}/recording?${new URLSearchParams({ from: String(from), after })}`);

@@ -21,6 +21,11 @@ def services_of(request: Request) -> Services:
     return services
 
 
+def address_of(request: Request) -> str:
+    """From where somebody asks; empty over the admin socket."""
+    return request.client.host if request.client else ""
+
+
 def require_identity(request: Request) -> Identity:
     """The person behind the socket, or the one signed in to the console; anybody else is 401."""
     if SOCKET_UID in request.scope:
@@ -30,7 +35,7 @@ def require_identity(request: Request) -> Identity:
         return person
     identity = services_of(request).sign_in.identity(request.cookies.get(COOKIE, ""))
     if identity is None:
-        raise HTTPException(401, "sign in first: countersign login prints a link")
+        raise HTTPException(401, "sign in first: with a provider, or by the link that countersign login prints")
     if request.method not in ("GET", "HEAD"):
         refuse_cross_site(request)
     return identity

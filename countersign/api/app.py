@@ -14,6 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from countersign import __version__
 from countersign.api.access import SOCKET_UID
 from countersign.api.channel_routes import router as channel_router
+from countersign.api.oidc import router as oidc_router
 from countersign.api.routes import router
 from countersign.api.services import Services
 from countersign.audit import AuditUnavailable
@@ -56,6 +57,7 @@ def create_api(services: Services) -> FastAPI:
     app.state.services = services
     app.include_router(router)
     app.include_router(channel_router)
+    app.include_router(oidc_router)
     app.middleware("http")(_guard)
     for kind in STATUS:
         app.add_exception_handler(kind, _known_error)

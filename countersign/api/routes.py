@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, Field
 
 from countersign import __version__
-from countersign.api.access import COOKIE, Administrator, Someone, Working, refuse_cross_site
+from countersign.api.access import COOKIE, Administrator, Someone, Working, address_of, refuse_cross_site
 from countersign.api.shapes import (
     audit_json,
     blast_json,
@@ -182,25 +182,21 @@ async def sign_in(body: Token, request: Request, response: Response, services: W
     exchanged = services.sign_in.exchange(body.token)
     if exchanged is None:
         told = {"name": "", "target": "", "method": "console_link", "code": "wrong_secret", "reason": "used, expired or never made"}
-        await services.failures.record(_host(request), {**told, "client_address": _host(request)})
+        await services.failures.record(address_of(request), {**told, "client_address": address_of(request)})
         raise HTTPException(401, "this link was used or has expired: countersign login prints another")
     cookie, identity = exchanged
-    who = {"by": identity.name, "authentication": identity.authentication, "client_address": _host(request)}
+    who = {"by": identity.name, "authentication": identity.authentication, "client_address": address_of(request)}
     await services.audit.append(AuditEvent("console.signed_in", who))
     response.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", path="/", max_age=8 * 3600)
     return {"identity": identity_json(identity)}
 
 
-def _host(request: Request) -> str:
-    return request.client.host if request.client else ""
-
-
 @router.delete("/api/v1/console-session")
 async def sign_out(request: Request, response: Response, services: Working, _: Someone) -> dict[str, Any]:
-    """End the session."""
-    services.sign_in.sign_out(request.cookies.get(COOKIE, ""))
+    """End the session; ``sign_out_url`` is where the provider's own is ended, if one was used and says so."""
+    where = services.sign_in.sign_out(request.cookies.get(COOKIE, ""))
     response.delete_cookie(COOKIE, path="/")
-    return {}
+    return {"sign_out_url": where}
 
 
 @router.post("/api/v1/console-links")

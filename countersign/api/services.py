@@ -7,7 +7,7 @@ from datetime import datetime
 from countersign.api.sign_in import ConsoleSignIn
 from countersign.audit.delivery import Status
 from countersign.config import Config
-from countersign.identity import Failures, Keys
+from countersign.identity import Failures, Keys, Oidc
 from countersign.model import Trouble
 from countersign.notify import Channels
 from countersign.recording import Library
@@ -50,6 +50,9 @@ class Services:
     sessions: StoredSessions
     recordings: Library
     sign_in: ConsoleSignIn
+    oidc: Oidc
+    public_url: Callable[[], str]
+    """Where people reach the console."""
     failures: Failures
     online: bool
     targets: Callable[[], list[dict[str, object]]]

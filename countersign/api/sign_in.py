@@ -1,4 +1,4 @@
-"""Console sign-in without an identity provider: a one-time link from the local administrator, then a session cookie."""
+"""Sessions of the console: begun by a one-time link that is made on the gateway's machine, or by an identity provider; then a cookie."""
 
 import hashlib
 import secrets
@@ -18,6 +18,7 @@ class ConsoleSignIn:
         self._clock = clock
         self._links: dict[str, tuple[Identity, datetime]] = {}
         self._sessions: dict[str, tuple[Identity, datetime]] = {}
+        self._sign_out_urls: dict[str, str] = {}
         self.base_url = ""
 
     def link(self, identity: Identity) -> str:
@@ -33,13 +34,21 @@ class ConsoleSignIn:
         signed_in = Identity(identity.name, identity.kind, identity.groups, authentication="console_link")
         return self._keep(self._sessions, signed_in, SESSION_LIFE), signed_in
 
+    def begin(self, identity: Identity, sign_out_url: str) -> str:
+        """A session of somebody whom a provider has proved: its cookie value."""
+        cookie = self._keep(self._sessions, identity, SESSION_LIFE)
+        self._sign_out_urls = {key: url for key, url in self._sign_out_urls.items() if key in self._sessions}
+        self._sign_out_urls[_hashed(cookie)] = sign_out_url
+        return cookie
+
     def identity(self, cookie: str) -> Identity | None:
         """Who a cookie belongs to."""
         return self._known(self._sessions, cookie)
 
-    def sign_out(self, cookie: str) -> None:
-        """End a session."""
+    def sign_out(self, cookie: str) -> str:
+        """End a session. Where the provider's own is ended; '' where there is none."""
         self._sessions.pop(_hashed(cookie), None)
+        return self._sign_out_urls.pop(_hashed(cookie), "")
 
     def _keep(self, kept: dict[str, tuple[Identity, datetime]], identity: Identity, life: timedelta) -> str:
         now = self._clock()

@@ -131,12 +131,19 @@ def _unknown_subjects(config: Config) -> Iterator[Problem]:
         keys = ask(config.path, lambda client: client.get("keys"))["keys"]
     except (AuditUnavailable, ClientError, OSError):
         return
-    if not keys:
+    if not keys or config.identity.oidc:  # a provider's people come with groups of their own
         return
+    rules = [rule for issuer in config.identity.tokens for rule in issuer.rules]
     shown = [target.tls.certificates for target in config.targets if target.tls and target.tls.certificates]
     by_certificate = [group for one in shown for group in one.groups or ()]
-    named = (*(key["groups"] for key in keys), *(person.groups for person in config.people), by_certificate, STANDING_GROUPS)
-    names = {key["identity"] for key in keys} | {person.name for person in config.people}
+    named = (
+        *(key["groups"] for key in keys),
+        *(rule.groups for rule in rules),
+        *(person.groups for person in config.people),
+        by_certificate,
+        STANDING_GROUPS,
+    )
+    names = {key["identity"] for key in keys} | {rule.name for rule in rules} | {person.name for person in config.people}
     yield from unknown_subjects(config.policy, {group for one in named for group in one}, None if by_certificate else names)
 
 

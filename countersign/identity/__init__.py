@@ -9,6 +9,7 @@ from countersign.identity.failures import Failures, claimed
 from countersign.identity.keys import TOKEN_USER, KeyProblem, Keys
 from countersign.identity.live import LiveKeys
 from countersign.identity.local import administrator, local_person
+from countersign.identity.oidc import Oidc, SignInRefused
 from countersign.identity.tokens import TokenRefused, Tokens
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "KeyStore",
     "Keys",
     "LiveKeys",
+    "Oidc",
+    "SignInRefused",
     "StoredKey",
     "TokenRefused",
     "Tokens",

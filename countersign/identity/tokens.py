@@ -52,10 +52,12 @@ NOT_PROVED = "the token is not of an issuer that is trusted here, or not as that
 
 
 class IssuerKeys:
-    """The public keys of an issuer, asked for when they are needed and kept for a while."""
+    """The public keys of an issuer, asked for when they are needed and kept for a while. ``place``: where they are, '' for where its metadata
+    say."""
 
-    def __init__(self, settings: TokenIssuer) -> None:
-        self._settings = settings
+    def __init__(self, issuer: str, place: str | Path = "") -> None:
+        self._issuer = issuer
+        self._place = place
         self._keys: list[PublicKey] | None = None
         self._read_s = self._tried_s = float("-inf")
         self._lock = asyncio.Lock()
@@ -72,33 +74,26 @@ class IssuerKeys:
                     self._keys = _usable(await self._read())
                     self._read_s = time.monotonic()
                 except (httpx.HTTPError, OSError, ValueError, KeyError, TypeError, JoseError) as error:
-                    log.warning("issuer_keys_not_read", issuer=self._settings.issuer, cause=str(error) or type(error).__name__)
+                    log.warning("issuer_keys_not_read", issuer=self._issuer, cause=str(error) or type(error).__name__)
             if self._keys is None or time.monotonic() - self._read_s > STALE_S:
                 raise TokenRefused("issuer_unreachable", "the keys of the token's issuer cannot be had now")
             return self._keys
 
     async def _read(self) -> Any:
-        place = self._settings.keys
-        if isinstance(place, Path):
-            return json.loads(await asyncio.to_thread(place.read_text, "utf-8"))
-        async with httpx.AsyncClient(timeout=5, follow_redirects=False, trust_env=False) as http:
-            if place:
-                return await _fetch(http, place)
-            issuer = self._settings.issuer.rstrip("/")
-            metadata = await _fetch(http, f"{issuer}/.well-known/openid-configuration")
-            if metadata["issuer"] != self._settings.issuer:  # Discovery 1.0, section 4.3
-                raise ValueError("its metadata are another issuer's")
-            place = str(metadata["jwks_uri"])
-            if httpx.URL(place).scheme != "https" and httpx.URL(place).host != httpx.URL(issuer).host:
-                raise ValueError("its metadata lead to keys that are not behind https")
-            return await _fetch(http, place)
+        if isinstance(self._place, Path):
+            return json.loads(await asyncio.to_thread(self._place.read_text, "utf-8"))
+        async with http_client() as http:
+            if self._place:
+                return await fetch_json(http, self._place)
+            place = endpoint(await metadata_of(http, self._issuer), "jwks_uri", self._issuer)
+            return await fetch_json(http, place)
 
 
 class Tokens:
     """Checks tokens."""
 
     def __init__(self, issuers: tuple[TokenIssuer, ...], clock: Clock) -> None:
-        self._issuers = {one.issuer: (one, IssuerKeys(one)) for one in issuers}
+        self._issuers = {one.issuer: (one, IssuerKeys(one.issuer, one.keys)) for one in issuers}
         self._clock = clock
 
     def __bool__(self) -> bool:
@@ -106,15 +101,12 @@ class Tokens:
 
     async def identity(self, token: str) -> Identity:
         """Whose token this is. Raises ``TokenRefused``."""
-        header, claims = _peek(token)
+        _, claims = _peek(token)
         settings, keys = self._issuers.get(str(claims.get("iss")), (None, None))
-        if settings is None or keys is None or header.get("alg") not in settings.algorithms or "crit" in header:
+        if settings is None or keys is None:
             raise TokenRefused("token_refused", NOT_PROVED)
-        kid = header.get("kid")
-        known = await keys.with_id(kid if isinstance(kid, str) else None)
-        if not any(_signed(token, key, settings.algorithms) for key in known if kid is None or key.kid == kid):
-            raise TokenRefused("token_refused", NOT_PROVED)
-        self._check_claims(claims, settings)
+        await proved(token, keys, settings.algorithms)
+        check_claims(claims, settings.audience, self._clock())
         shown = {name: claims.get(name) for name in settings.shown}
         for rule in settings.rules:
             if all(_fits(claims.get(name), pattern) for name, pattern in rule.claims):
@@ -122,19 +114,52 @@ class Tokens:
                 return Identity(rule.name, IdentityKind.SERVICE_ACCOUNT, tuple(sorted(rule.groups)), "", "token", told)
         raise TokenRefused("token_of_nobody", "no rule says whose token this is")
 
-    def _check_claims(self, claims: Mapping[str, Any], settings: TokenIssuer) -> None:
-        """RFC 7519, section 4.1. An expiry has to be there."""
-        now = self._clock()
-        audience = claims.get("aud")
-        if settings.audience not in (audience if isinstance(audience, list) else [audience]):
-            raise TokenRefused("token_audience", "the token is meant for somebody else")
-        expires, begins = _moment(claims.get("exp")), _moment(claims.get("nbf", 0))
-        if expires is None or begins is None:
-            raise TokenRefused("token_refused", "the token does not say until when it holds")
-        if now >= expires + SKEW:
-            raise TokenRefused("token_expired", f"the token expired on {expires:%Y-%m-%d at %H:%M:%S} UTC")
-        if now < begins - SKEW:
-            raise TokenRefused("token_early", f"the token holds from {begins:%Y-%m-%d at %H:%M:%S} UTC on")
+
+async def proved(token: str, keys: IssuerKeys, algorithms: Sequence[str]) -> dict[str, Any]:
+    """The claims of a token that an issuer's key has signed. Raises ``TokenRefused``."""
+    header, claims = _peek(token)
+    if header.get("alg") not in algorithms or "crit" in header:
+        raise TokenRefused("token_refused", NOT_PROVED)
+    kid = header.get("kid")
+    known = await keys.with_id(kid if isinstance(kid, str) else None)
+    if not any(_signed(token, key, algorithms) for key in known if kid is None or key.kid == kid):
+        raise TokenRefused("token_refused", NOT_PROVED)
+    return claims
+
+
+def check_claims(claims: Mapping[str, Any], audience: str, now: datetime) -> None:
+    """For whom a token is, and from when until when (RFC 7519, section 4.1); an expiry has to be there. Raises ``TokenRefused``."""
+    meant = claims.get("aud")
+    if audience not in (meant if isinstance(meant, list) else [meant]):
+        raise TokenRefused("token_audience", "the token is meant for somebody else")
+    expires, begins = _moment(claims.get("exp")), _moment(claims.get("nbf", 0))
+    if expires is None or begins is None:
+        raise TokenRefused("token_refused", "the token does not say until when it holds")
+    if now >= expires + SKEW:
+        raise TokenRefused("token_expired", f"the token expired on {expires:%Y-%m-%d at %H:%M:%S} UTC")
+    if now < begins - SKEW:
+        raise TokenRefused("token_early", f"the token holds from {begins:%Y-%m-%d at %H:%M:%S} UTC on")
+
+
+def http_client() -> httpx.AsyncClient:
+    """For what an issuer publishes: it leads nowhere else."""
+    return httpx.AsyncClient(timeout=5, follow_redirects=False, trust_env=False)
+
+
+async def metadata_of(http: httpx.AsyncClient, issuer: str) -> dict[str, Any]:
+    """OpenID Connect Discovery 1.0. Raises ``httpx.HTTPError`` and ``ValueError``."""
+    found = await fetch_json(http, f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+    if not isinstance(found, dict) or found.get("issuer") != issuer:  # section 4.3
+        raise ValueError("its metadata are another issuer's")
+    return found
+
+
+def endpoint(metadata: Mapping[str, Any], name: str, issuer: str) -> str:
+    """An address that metadata name: behind https, or on the issuer's own host. Raises ``ValueError``."""
+    place = httpx.URL(str(metadata.get(name) or ""))
+    if place.scheme != "https" and (place.scheme, place.host) != ("http", httpx.URL(issuer).host):
+        raise ValueError(f"its metadata name no {name} behind https")
+    return str(place)
 
 
 def _peek(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -173,7 +198,8 @@ def _usable(document: Any) -> list[PublicKey]:
     return keys
 
 
-async def _fetch(http: httpx.AsyncClient, url: str) -> Any:
+async def fetch_json(http: httpx.AsyncClient, url: str) -> Any:
+    """A document of bounded length. Raises ``httpx.HTTPError`` and ``ValueError``."""
     async with http.stream("GET", url) as answer:
         answer.raise_for_status()
         if answer.is_redirect:
