@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 
 BEGUN_LIFE = timedelta(minutes=10)
 """How long somebody may take at the provider."""
+METADATA_LIFE = timedelta(minutes=10)
+"""Whoever begins sign-ins, and anybody may, does not have the provider asked each time."""
 MOST_BEGUN = 1000
 """Sign-ins that are under way at once: whoever begins more of them pushes out the oldest."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}")
@@ -68,6 +70,7 @@ class Oidc:
         self._providers = {one.name: (one, IssuerKeys(one.issuer)) for one in providers}
         self._clock = clock
         self._begun: dict[str, _Begun] = {}
+        self._metadata_of: dict[str, tuple[datetime, dict[str, Any]]] = {}
 
     @property
     def names(self) -> list[str]:
@@ -127,9 +130,14 @@ class Oidc:
         return self._providers[provider]
 
     async def _metadata(self, settings: OidcProvider) -> dict[str, Any]:
+        read_at, found = self._metadata_of.get(settings.name, (None, {}))
+        if read_at is not None and self._clock() < read_at + METADATA_LIFE:
+            return found
         try:
             async with http_client() as http:
-                return await metadata_of(http, settings.issuer)
+                found = await metadata_of(http, settings.issuer)
+            self._metadata_of[settings.name] = self._clock(), found
+            return found
         except (httpx.HTTPError, ValueError) as error:
             raise self._unreachable(settings, error) from error
 
