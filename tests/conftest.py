@@ -357,11 +357,6 @@ def gateway(database: DemoDatabase, tmp_path_factory: pytest.TempPathFactory) ->
     running.stop()
 
 
-@pytest.fixture(scope="session")
-def gateway_type() -> type[Gateway]:
-    return Gateway
-
-
 @pytest.fixture
 def make_gateway(database: DemoDatabase, tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
     made: list[Gateway] = []

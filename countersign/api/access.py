@@ -8,7 +8,7 @@ from fastapi import Depends, HTTPException, Request
 from countersign.api.services import Services
 from countersign.identity import local_person
 from countersign.model import Identity
-from countersign.model.identity import ADMINISTRATORS
+from countersign.model.identity import ADMINISTRATORS, AUDITORS
 
 COOKIE = "countersign_session"
 SOCKET_UID = "countersign.socket_uid"
@@ -57,6 +57,14 @@ def require_administrator(identity: Annotated[Identity, Depends(require_identity
     return identity
 
 
+def require_overseer(identity: Annotated[Identity, Depends(require_identity)]) -> Identity:
+    """An administrator or an auditor, who see everything; anybody else is 403."""
+    if not {ADMINISTRATORS, AUDITORS} & set(identity.groups):
+        raise HTTPException(403, "only administrators and auditors may see this")
+    return identity
+
+
 Someone = Annotated[Identity, Depends(require_identity)]
 Administrator = Annotated[Identity, Depends(require_administrator)]
+Overseer = Annotated[Identity, Depends(require_overseer)]
 Working = Annotated[Services, Depends(services_of)]

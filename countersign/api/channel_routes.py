@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, Field
 
-from countersign.api.access import Administrator, Working
+from countersign.api.access import Administrator, Overseer, Working
 from countersign.api.shapes import delivery_json, letter_json
 
 router = APIRouter()
@@ -19,7 +19,7 @@ class RetryBody(BaseModel):
 
 
 @router.get("/api/v1/channels")
-async def channels(services: Working, _: Administrator) -> dict[str, Any]:
+async def channels(services: Working, _: Overseer) -> dict[str, Any]:
     """Who is told of reviews, and how far each is behind."""
     dead = Counter(letter.channel for letter in await services.channels.dead())
     found = [delivery_json(one) for one in await services.deliveries() if one.name.startswith("notify:")]
@@ -27,7 +27,7 @@ async def channels(services: Working, _: Administrator) -> dict[str, Any]:
 
 
 @router.get("/api/v1/channels/dead-letters")
-async def dead_letters(services: Working, _: Administrator) -> dict[str, Any]:
+async def dead_letters(services: Working, _: Overseer) -> dict[str, Any]:
     """What channels did not take, oldest first."""
     return {"dead_letters": [letter_json(letter) for letter in await services.channels.dead()]}
 

@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, Field
 
 from countersign import __version__
-from countersign.api.access import COOKIE, Administrator, Someone, Working, address_of, refuse_cross_site
+from countersign.api.access import COOKIE, Administrator, Overseer, Someone, Working, address_of, refuse_cross_site
 from countersign.api.shapes import (
     audit_json,
     blast_json,
@@ -348,7 +348,7 @@ async def sessions(services: Working, _: Someone) -> dict[str, Any]:
 
 @router.get("/api/v1/sessions/{session_id}/recording")
 async def recording(
-    session_id: str, services: Working, identity: Administrator, query: Annotated[RecordingQuery, Query()]
+    session_id: str, services: Working, identity: Overseer, query: Annotated[RecordingQuery, Query()]
 ) -> dict[str, Any]:
     """What a session showed its client, a page of it: from a time on, or from where the page before said (``next``)."""
     asked = {"session_id": session_id, **query.model_dump()}
@@ -372,7 +372,7 @@ async def recording(
 
 @router.get("/api/v1/sessions/{session_id}/recording/search")
 async def recording_search(
-    session_id: str, services: Working, identity: Administrator, q: Annotated[str, Query(min_length=1, max_length=1000)]
+    session_id: str, services: Working, identity: Overseer, q: Annotated[str, Query(min_length=1, max_length=1000)]
 ) -> dict[str, Any]:
     """Where a recording holds a text. ``is_whole`` says whether these are all hits."""
     await services.audit.append(accessed(identity, Access.RECORDING, {"session_id": session_id, "q": q}))
@@ -381,7 +381,7 @@ async def recording_search(
 
 
 @router.get("/api/v1/audit")
-async def audit(services: Working, identity: Administrator, query: Annotated[AuditQuery, Query()]) -> dict[str, Any]:
+async def audit(services: Working, identity: Overseer, query: Annotated[AuditQuery, Query()]) -> dict[str, Any]:
     """The newest records that are hits, newest first."""
     await services.audit.append(accessed(identity, Access.SEARCH, query.model_dump()))
     asked = AuditSearch(**query.model_dump(exclude={"limit", "before"}))
@@ -397,7 +397,7 @@ async def audit_forget(body: ForgetBody, services: Working, identity: Administra
 
 
 @router.post("/api/v1/audit/accesses")
-async def audit_access(body: AccessBody, services: Working, identity: Administrator) -> dict[str, Any]:
+async def audit_access(body: AccessBody, services: Working, identity: Overseer) -> dict[str, Any]:
     """Put on record that the caller reads the log or a recording from its files."""
     await services.audit.append(accessed(identity, body.how, {"what": body.what}))
     return {}
@@ -410,19 +410,19 @@ async def audit_checkpoint(services: Working, _: Administrator) -> dict[str, Any
 
 
 @router.get("/api/v1/audit/exports")
-async def audit_exports(services: Working, _: Administrator) -> dict[str, Any]:
+async def audit_exports(services: Working, _: Overseer) -> dict[str, Any]:
     """How the log's exports and witnesses are doing."""
     return {"exports": [delivery_json(one) for one in await services.deliveries() if not one.name.startswith("notify:")]}
 
 
 @router.get("/api/v1/audit/verify")
-async def audit_verify(services: Working, _: Administrator) -> dict[str, Any]:
+async def audit_verify(services: Working, _: Overseer) -> dict[str, Any]:
     """Check the whole log, but for the signatures: who checks them has the key from elsewhere."""
     return verification_json(await asyncio.to_thread(verify, services.audit))
 
 
 @router.get("/api/v1/keys")
-async def keys(services: Working, _: Administrator) -> dict[str, Any]:
+async def keys(services: Working, _: Overseer) -> dict[str, Any]:
     """Every key, never its secret."""
     return {"keys": [key_json(key) for key in await services.keys.all()]}
 

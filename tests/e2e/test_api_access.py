@@ -3,7 +3,15 @@
 import httpx
 import pytest
 
-OPEN = {("GET", "/healthz"), ("POST", "/api/v1/console-session"), ("GET", "/api/v1/openapi.json")}
+OPEN = {
+    ("GET", "/healthz"),
+    ("POST", "/api/v1/console-session"),
+    ("GET", "/api/v1/openapi.json"),
+    ("GET", "/api/v1/sign-in"),
+    ("GET", "/api/v1/sign-in/begin/{provider}"),
+    ("GET", "/api/v1/sign-in/callback"),
+}
+"""What somebody needs who is about to sign in, and what says nothing worth knowing."""
 
 
 @pytest.fixture

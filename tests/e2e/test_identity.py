@@ -64,7 +64,7 @@ def test_keys_are_exchanged_with_an_overlap(gateway):
     assert gateway.cli("keys", "create", "token", ok=False).returncode == 1
 
 
-def test_a_token_of_a_trusted_issuer_proves_a_program(gateway_type, database, tmp_path):
+def test_a_token_of_a_trusted_issuer_proves_a_program(gateway_class, database, tmp_path):
     key = RSAKey.generate_key(2048, parameters={"kid": "a"})
     (tmp_path / "keys.json").write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
     issuer = "https://ci.example.com"
@@ -73,7 +73,7 @@ def test_a_token_of_a_trusted_issuer_proves_a_program(gateway_type, database, tm
         body = {"iss": issuer, "aud": "countersign", "exp": time.time() + 300, "repository": "shop/etl", "ref": "main"} | claims
         return jwt.encode({"alg": "RS256", "kid": "a"}, body, key)
 
-    gateway = gateway_type(
+    gateway = gateway_class(
         tmp_path,
         database.port,
         database.password,

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def gateway(gateway_type, database, tmp_path_factory):
+def gateway(gateway_class, database, tmp_path_factory):
     folder = tmp_path_factory.mktemp("oidc")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -29,7 +29,7 @@ def gateway(gateway_type, database, tmp_path_factory):
     secret = tmp_path_factory.mktemp("secrets") / "client"
     secret.write_text(SECRET)
     secret.chmod(0o600)
-    running = gateway_type(
+    running = gateway_class(
         folder,
         database.port,
         database.password,

@@ -4,8 +4,10 @@ import http.client
 import json
 import os
 import pwd
+import re
 import socket
 
+import httpx
 import pytest
 
 POLICY = """
@@ -104,6 +106,65 @@ def test_a_reviewer_is_no_administrator(gateway):
         assert ask(gateway, "daemon", method, path, {"name": "mine"} if method == "POST" else None)[0] == 403, path
     status, link = ask(gateway, "daemon", "POST", "console-links")
     assert status == 200 and "sign-in?token=" in link["url"]
+
+
+FOR_ADMINISTRATORS = {
+    ("POST", "keys"),
+    ("POST", "keys/rotate"),
+    ("DELETE", "keys/{key_id}"),
+    ("POST", "audit/forget"),
+    ("POST", "audit/checkpoint"),
+    ("POST", "channels/{name}/retry"),
+}
+FOR_OVERSEERS = {
+    ("GET", "keys"),
+    ("GET", "audit"),
+    ("GET", "audit/exports"),
+    ("GET", "audit/verify"),
+    ("POST", "audit/accesses"),
+    ("GET", "channels"),
+    ("GET", "channels/dead-letters"),
+    ("GET", "sessions/{session_id}/recording"),
+    ("GET", "sessions/{session_id}/recording/search"),
+}
+FOR_EVERYBODY = {
+    ("GET", "health"),
+    ("GET", "me"),
+    ("GET", "targets"),
+    ("GET", "reviews"),
+    ("GET", "reviews/{review_id}"),
+    ("GET", "reviews/{review_id}/estimate"),
+    ("POST", "reviews/{review_id}/dry-run"),
+    ("POST", "reviews/{review_id}/approve"),
+    ("POST", "reviews/{review_id}/deny"),
+    ("POST", "reviews/{review_id}/take-back"),
+    ("POST", "reviews/{review_id}/force"),
+    ("GET", "grants"),
+    ("DELETE", "grants/{grant_id}"),
+    ("GET", "sessions"),
+    ("DELETE", "console-session"),
+    ("POST", "console-links"),
+}
+"""Who may decide what, each review says for itself. The stream of events has no end, and is tried elsewhere."""
+OPEN = {"sign-in", "sign-in/begin/{provider}", "sign-in/callback", "console-session", "openapi.json", "events"}
+
+
+def test_every_route_says_who_may_use_it(gateway):
+    """All of them, with each role: an administrator's accounts are root's here, so what is theirs alone is refused to the others."""
+    with httpx.Client(base_url=gateway.console, trust_env=False) as http:
+        paths = http.get("/api/v1/openapi.json").json()["paths"]
+    found = {(method.upper(), path.removeprefix("/api/v1/")) for path, methods in paths.items() for method in methods}
+    found = {
+        (method, path) for method, path in found if path not in OPEN and path.partition("/")[2] != "healthz" and path != "/healthz"
+    }
+    named = FOR_ADMINISTRATORS | FOR_OVERSEERS | FOR_EVERYBODY
+    assert {one for one in found - named if not one[1].startswith("hooks")} == set()
+    for method, path in sorted(found & named):
+        filled = re.sub(r"\{\w+\}", "none", path)
+        for account, roles in (("daemon", "reviewer"), ("sys", "auditor")):
+            status, _ = ask(gateway, account, method, filled, {} if method == "POST" else None)
+            is_refused = (method, path) in FOR_ADMINISTRATORS or ((method, path) in FOR_OVERSEERS and roles == "reviewer")
+            assert (status == 403) is is_refused, (method, path, roles, status)
 
 
 def test_the_socket_is_for_its_owner_alone_where_there_are_no_others(make_gateway):

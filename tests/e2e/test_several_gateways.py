@@ -18,7 +18,7 @@ def settings_of(place):
     return LINES.format(port=place.port, database=place.database, password=f"file:{place.password.reference}")
 
 
-def two_gateways(gateway_type, database, folder, place):
+def two_gateways(gateway_class, database, folder, place):
     """Two gateways on a store, which sign its log with the same key. The second knows the first one's key for the crew."""
     made = []
     for number in (1, 2):
@@ -27,15 +27,15 @@ def two_gateways(gateway_type, database, folder, place):
         if made:
             (home / "audit.key").write_bytes((made[0].folder / "audit.key").read_bytes())
             (home / "audit.key").chmod(0o600)
-        made.append(gateway_type(home, database.port, database.password, more=settings_of(place), key=made[0].key if made else ""))
+        made.append(gateway_class(home, database.port, database.password, more=settings_of(place), key=made[0].key if made else ""))
     return made
 
 
 @pytest.fixture(scope="module")
-def gateways(gateway_type, database, make_store, tmp_path_factory):
+def gateways(gateway_class, database, make_store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("several")
     with make_store(folder) as place:
-        made = two_gateways(gateway_type, database, folder, place)
+        made = two_gateways(gateway_class, database, folder, place)
         yield made
         for one in made:
             one.stop()
@@ -161,10 +161,10 @@ def test_a_gateway_with_a_log_key_of_its_own_does_not_start(gateways, tmp_path):
 
 
 def test_i4_what_a_killed_gateway_held_is_cancelled_by_another_and_never_runs(
-    gateway_type, database, make_store, direct, tmp_path, in_background, eventually
+    gateway_class, database, make_store, direct, tmp_path, in_background, eventually
 ):
     with make_store(tmp_path) as place:
-        dying, living = two_gateways(gateway_type, database, tmp_path, place)
+        dying, living = two_gateways(gateway_class, database, tmp_path, place)
         try:
             crew = dying.connect()
             held = in_background(crew, "UPDATE orders SET status = 'never' WHERE id = 3")
@@ -179,14 +179,14 @@ def test_i4_what_a_killed_gateway_held_is_cancelled_by_another_and_never_runs(
 
 
 def test_i8_while_the_store_is_away_nothing_runs_and_what_is_held_stays_held(
-    gateway_type, database, tmp_path, direct, in_background, eventually
+    gateway_class, database, tmp_path, direct, in_background, eventually
 ):
     with DemoDatabase() as server:
         password = tmp_path / "store.password"
         password.touch(0o600)
         password.write_text(server.password)
         lines = LINES.format(port=server.port, database="shop", password=f"file:{password}")
-        gateway = gateway_type(tmp_path, database.port, database.password, more=lines)
+        gateway = gateway_class(tmp_path, database.port, database.password, more=lines)
         try:
             with gateway.connect() as crew, gateway.connect() as other:
                 held = in_background(crew, "UPDATE orders SET status = 'patient' WHERE id = 4")
