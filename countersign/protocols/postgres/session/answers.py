@@ -12,6 +12,7 @@ from countersign.protocols.postgres.naming import Use, Verb
 from countersign.protocols.postgres.reading import LARGE_OBJECT_CALLS, makes_relations
 from countersign.protocols.postgres.server_texts import mask_response
 from countersign.protocols.postgres.session.conversation import Conversation
+from countersign.protocols.postgres.session.namespace import Namespace
 from countersign.protocols.postgres.session.recorded import (
     column_fields,
     record_columns,
@@ -20,7 +21,6 @@ from countersign.protocols.postgres.session.recorded import (
     record_value,
     record_withheld,
 )
-from countersign.protocols.postgres.session.requests import Requests
 from countersign.protocols.postgres.session.steady import Steady
 from countersign.protocols.postgres.speech import Speech
 
@@ -31,11 +31,11 @@ LOREAD = 954
 class Answers:
     """Handles what the target sends."""
 
-    def __init__(self, conversation: Conversation, requests: Requests, steady: Steady, rests: Callable[[], None]) -> None:
+    def __init__(self, conversation: Conversation, names: Namespace, steady: Steady, rests: Callable[[], None]) -> None:
         """``rests`` is called when everything received has been handled."""
         self._rests = rests
         self._talk = conversation
-        self._requests = requests
+        self._names = names
         self._steady = steady
         self._parts: list[bytes] = []
         self._missing = 0
@@ -192,7 +192,7 @@ class Answers:
             return running.executed
         index = head.statement_index
         use = running.statements[index] if index < len(running.statements) else None
-        return self._requests.source_of(use, running.sql if len(running.statements) == 1 else _nth(running, index))
+        return self._names.source_of(use, running.sql if len(running.statements) == 1 else _nth(running, index))
 
     def _described(self, data: bytes) -> None:
         talk = self._talk
@@ -264,7 +264,7 @@ class Answers:
         """One statement was carried out: what it did to the schema and to names is true now."""
         talk = self._talk
         if running.schema_change:
-            self._requests.made(running)
+            self._names.made(running)
             talk.schema_changed = True
             talk.changes_unseen |= makes_relations(running.command)
             talk.has_made_checks = None
@@ -354,8 +354,8 @@ class Answers:
         talk = self._talk
         if head is not None and head.running is None and head.asked in (Asked.PARSE, Asked.DESCRIBE):
             return mask_response(response, talk.surroundings.masking, Speech.PLAIN)  # it is analysed only
-        topics = self._requests.topics_of(head) if head is not None else ()
-        named = self._requests.names_of(head) if head is not None else frozenset()
+        topics = self._names.topics_of(head) if head is not None else ()
+        named = self._names.names_of(head) if head is not None else frozenset()
         return mask_response(response, talk.surroundings.masking, await talk.speech(topics), named)
 
     async def _ready(self, data: bytes) -> None:

@@ -48,7 +48,7 @@ class Relay:
         self._steady = Steady(self._talk)
         self._ended = False
         self._requests = Requests(self._talk, self._rests)
-        self._answers = Answers(self._talk, self._requests, self._steady, self._rests)
+        self._answers = Answers(self._talk, self._requests.names, self._steady, self._rests)
 
     async def run(self) -> str:
         """Carry the session; return why it ended."""
