@@ -40,7 +40,7 @@ class Question(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """The question, and where to write."""
         with Vertical(id="question"):
-            yield Static(_text(self._lines), markup=False)
+            yield Static(_joined(self._lines), markup=False)
             yield Input(placeholder="why" if self._needs_reason else "why (may be empty)", max_length=REASON_LIMIT)
             yield Static("Enter goes on, Escape cancels.", id="hint", markup=False)
 
@@ -81,6 +81,11 @@ class Inbox(App[None]):
     def __init__(self, client: Client) -> None:
         super().__init__()
         self._client = client
+        # Kept, not looked up: what the gateway answers may come while the screen is being taken down.
+        self._table: DataTable[Text] = DataTable(id="list", cursor_type="row", zebra_stripes=True)
+        self._detail = VerticalScroll(id="detail", can_focus=False)
+        self._text = Static("nothing is held", id="text", markup=False)
+        self._told = Static("", id="told", markup=False)
         self._listed: dict[str, dict[str, Any]] = {}
         """By id, in the order of the list: what is pending, and the chosen one."""
         self._chosen = ""
@@ -90,15 +95,15 @@ class Inbox(App[None]):
 
     def compose(self) -> ComposeResult:
         """The list, the chosen review, one line for what happened, and the keys."""
-        yield DataTable(id="list", cursor_type="row", zebra_stripes=True)
-        with VerticalScroll(id="detail", can_focus=False):
-            yield Static("nothing is held", id="text", markup=False)
-        yield Static("", id="told", markup=False)
+        yield self._table
+        with self._detail:
+            yield self._text
+        yield self._told
         yield Footer()
 
     def on_mount(self) -> None:
         """Begin to listen."""
-        table: DataTable[Text] = self.query_one("#list", DataTable)
+        table = self._table
         for name in COLUMNS:
             table.add_column(name, key=name)
         table.focus()
@@ -144,7 +149,7 @@ class Inbox(App[None]):
             self.look(review["id"])
 
     def _put(self, review: dict[str, Any]) -> None:
-        table: DataTable[Text] = self.query_one("#list", DataTable)
+        table = self._table
         cells = _cells(review)
         if review["id"] in self._listed:
             for name, cell in zip(COLUMNS, cells, strict=True):
@@ -156,7 +161,7 @@ class Inbox(App[None]):
     def _drop(self, review_id: str) -> None:
         if self._listed.pop(review_id, None) is None:
             return
-        table: DataTable[Text] = self.query_one("#list", DataTable)
+        table = self._table
         table.remove_row(review_id)
         if self._chosen in self._listed:  # rows have moved up below the cursor
             table.move_cursor(row=table.get_row_index(self._chosen))
@@ -172,7 +177,7 @@ class Inbox(App[None]):
             return
         left, self._chosen = self._chosen, review_id
         self._shown, self._reach = None, []
-        self.query_one("#text", Static).update("…")
+        self._text.update("…")
         if left in self._listed and self._listed[left]["state"] != "pending":
             self._drop(left)
         self.look(review_id)
@@ -201,23 +206,29 @@ class Inbox(App[None]):
         is_new = self._shown is None
         self._shown = review
         self._listed[review["id"]] = review if review["id"] not in self._listed else self._listed[review["id"]] | review
-        self.query_one("#text", Static).update(_text(review_lines(review, self._reach)))
+        self._text.update(_joined(review_lines(review, self._reach)))
         if is_new:
-            self.query_one("#detail", VerticalScroll).scroll_home(animate=False)
+            self._detail.scroll_home(animate=False)
 
     def action_scroll_detail(self, pages: int) -> None:
         """Read on, or back."""
-        detail = self.query_one("#detail", VerticalScroll)
+        detail = self._detail
         (detail.scroll_page_down if pages > 0 else detail.scroll_page_up)(animate=False)
 
     # -- decisions
     def action_approve(self) -> None:
-        """Approve exactly what is shown, once its end is on the screen."""
-        detail = self.query_one("#detail", VerticalScroll)
-        if self._shown is not None and detail.scroll_y < detail.max_scroll_y:
+        """Approve exactly what is shown, once its end is on the screen: where that is, is known once all is laid out."""
+        shown = self._shown
+        self.call_after_refresh(lambda: self._approve(shown))
+
+    def _approve(self, shown: dict[str, Any] | None) -> None:
+        detail = self._detail
+        if shown is None or self._shown is None or shown["id"] != self._shown["id"]:
+            self._tell("nothing is shown that could be decided")
+        elif detail.scroll_y < detail.max_scroll_y:
             self._tell("there is more of it below: read it to its end first (space)")
-            return
-        self._ask("approve", "Approve exactly this command?", needs_reason=False)
+        else:
+            self._ask("approve", "Approve exactly this command?", needs_reason=False)
 
     def action_deny(self) -> None:
         """Deny it with a reason."""
@@ -274,10 +285,10 @@ class Inbox(App[None]):
             self._show(self._shown)
 
     def _tell(self, text: str) -> None:
-        self.query_one("#told", Static).update(Text(one_line(text, 500)))
+        self._told.update(Text(one_line(text, 500)))
 
 
-def _text(lines: list[str]) -> Text:
+def _joined(lines: list[str]) -> Text:
     return Text("\n".join(lines))
 
 

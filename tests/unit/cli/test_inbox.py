@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from textual.widgets import Input
 
 from countersign.api.shapes import review_json
 from countersign.cli.inbox import Inbox, Question
@@ -41,8 +42,10 @@ class Gateway:
     def __init__(self, *reviews):
         self.reviews = {one.id: one for one in reviews}
         self.may = ["approve", "deny"]
-        self.posted, self.looked = [], []
+        self.posted = []
         self.refuses = None
+        self.answers = asyncio.Event()
+        self.answers.set()
         self._moves = asyncio.Queue()
 
     async def get(self, path, **parameters):
@@ -52,7 +55,7 @@ class Gateway:
         _, review_id, *rest = path.split("/")
         if rest:
             return {"is_exact": False, "notes": [], "statements": [_touched(7)]}
-        self.looked.append(review_id)
+        await self.answers.wait()
         return review_json(self.reviews[review_id]) | {"may": self.may}
 
     async def post(self, path, body):
@@ -92,6 +95,10 @@ class Screen:
     async def press(self, *keys):
         await self.pilot.press(*keys)
         await self.pilot.pause()
+
+    async def asked(self):
+        """Waits until the question is there and takes keys."""
+        await self.sees("a question", lambda: isinstance(self.app.screen, Question) and isinstance(self.app.focused, Input))
 
     @property
     def detail(self):
@@ -150,7 +157,7 @@ async def test_an_approval_is_of_what_is_shown_by_its_digest(inbox):
     async with inbox(gateway) as screen:
         await screen.sees("digest-1")
         await screen.press("a")
-        assert isinstance(screen.app.screen, Question)
+        await screen.asked()
         await screen.press(*"fine", "enter")
         await screen.sees("an approval", lambda: gateway.posted)
         assert gateway.posted == [("reviews/rv-1/approve", {"digest": "digest-1", "reason": "fine"})]
@@ -162,21 +169,26 @@ async def test_i10_what_is_long_is_read_to_its_end_before_it_is_approved(inbox):
     async with inbox(gateway) as screen:
         await screen.sees("about 7 rows")
         await screen.press("a")
-        assert (isinstance(screen.app.screen, Question), "to its end" in screen.told) == (False, True)
+        await screen.sees("the refusal", lambda: "to its end" in screen.told)
+        assert not isinstance(screen.app.screen, Question)
         await screen.press(*["space"] * 6)
         await screen.press("a")
-        assert isinstance(screen.app.screen, Question)
+        await screen.asked()
 
 
 async def test_a_denial_needs_its_reason_and_can_be_left(inbox):
     gateway = Gateway(review(1))
     async with inbox(gateway) as screen:
         await screen.sees("digest-1")
-        await screen.press("d", "enter")
+        await screen.press("d")
+        await screen.asked()
+        await screen.press("enter")
         assert isinstance(screen.app.screen, Question)
         await screen.press("escape")
         assert not isinstance(screen.app.screen, Question)
-        await screen.press("d", *"no", "enter")
+        await screen.press("d")
+        await screen.asked()
+        await screen.press(*"no", "enter")
         await screen.sees("a denial", lambda: gateway.posted)
         assert gateway.posted == [("reviews/rv-1/deny", {"digest": "digest-1", "reason": "no"})]
 
@@ -190,7 +202,9 @@ async def test_what_comes_and_goes_does_not_move_the_choice(inbox):
         gateway.open(review(4))
         gateway.move("rv-1", ReviewState.CANCELLED)
         await screen.sees("the list to change", lambda: [one for one, _ in screen.listed] == ["rv-2", "rv-3", "rv-4"])
-        await screen.press("a", "enter")
+        await screen.press("a")
+        await screen.asked()
+        await screen.press("enter")
         await screen.sees("an approval", lambda: gateway.posted)
         assert gateway.posted[0][1]["digest"] == "digest-2"
         assert "digest-2" in screen.detail
@@ -205,7 +219,7 @@ async def test_what_was_decided_elsewhere_stays_until_one_moves_on_and_is_not_de
         await screen.sees("rv-1: denied")
         assert screen.listed[0] == ("rv-1", "denied")
         await screen.press("a")
-        assert "not yours to approve" in screen.told
+        await screen.sees("the refusal", lambda: "not yours to approve" in screen.told)
         await screen.press("d")
         assert (isinstance(screen.app.screen, Question), gateway.posted) == (False, [])
         await screen.press("down")
@@ -218,6 +232,7 @@ async def test_a_question_that_is_open_is_about_the_review_that_it_was_asked_for
     async with inbox(gateway) as screen:
         await screen.sees("digest-1")
         await screen.press("a")
+        await screen.asked()
         gateway.move("rv-1", ReviewState.CANCELLED)
         gateway.refuses = "review rv-1 is cancelled already"
         await screen.press("enter")
@@ -229,10 +244,15 @@ async def test_nothing_is_decided_before_it_is_shown(inbox):
     gateway = Gateway(review(1), review(2))
     async with inbox(gateway) as screen:
         await screen.sees("digest-1")
-        await screen.pilot.press("down", "a")  # before the second one could be fetched
-        assert not isinstance(screen.app.screen, Question)
-        assert "nothing is shown" in screen.told
-        assert gateway.posted == []
+        gateway.answers.clear()
+        await screen.press("down")
+        await screen.sees("…", lambda: screen.detail == "…")
+        await screen.press("a")
+        await screen.sees("the refusal", lambda: "nothing is shown" in screen.told)
+        await screen.press("d", "r")
+        assert (isinstance(screen.app.screen, Question), gateway.posted) == (False, [])
+        gateway.answers.set()
+        await screen.sees("digest-2")
 
 
 async def test_a_dry_run_counts_by_the_digest_that_is_shown(inbox):
