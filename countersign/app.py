@@ -30,7 +30,7 @@ from countersign.gate import Gate
 from countersign.identity import Failures, Keys, LiveKeys, Oidc, Tokens, administrator
 from countersign.model import AuditEvent, Review, Trouble
 from countersign.model.clock import SteadyClock
-from countersign.notify import Channels, Reminders, tellings
+from countersign.notify import Channels, tellings
 from countersign.presence import Presence
 from countersign.protocols.postgres.masking import TargetMasks
 from countersign.protocols.postgres.session import Lanes, PostgresListener
@@ -44,6 +44,7 @@ from countersign.reviews.service import ReviewService
 from countersign.store import (
     Database,
     Indexing,
+    Leadership,
     LogIndex,
     LogMisfit,
     StoredAuditLog,
@@ -300,10 +301,8 @@ class Gateway:
         self.console_url = ""
         self.hooks: dict[str, tuple[str, int]] = {}
         """Where channels take decisions, by their names."""
-        self._leads = asyncio.Event()
-        """Set while this gateway does what one of those on a store does for all."""
-        if config.store.server is None:
-            self._leads.set()
+        self._leadership = Leadership(is_held=config.store.server is None)
+        """Of the gateways on a store one sends what all have to tell."""
         self._stack = contextlib.AsyncExitStack()
 
     async def start(self) -> None:
@@ -341,7 +340,7 @@ class Gateway:
         for event in changed:
             await self.parts.audit.append(event)
         self._deliveries = [*self.parts.deliveries(checkpoints), *(one.delivery for one in self.parts.tellings)]
-        tasks = [asyncio.create_task(self._deliver(delivery)) for delivery in self._deliveries]
+        tasks = [asyncio.create_task(self._leadership.run(delivery.run)) for delivery in self._deliveries]
         self._stack.push_async_callback(self._deliver_the_rest, tasks)
         self._stack.callback(self.parts.reviews.listen(self._wake_channels))
         self._stack.push_async_callback(self._checkpoint, checkpoints)
@@ -353,7 +352,7 @@ class Gateway:
             self._checkpoint_each_minute(checkpoints),
             collect_at_set_times(),
             *self.parts.retention(living),
-            *(self._remind(one.reminders) for one in self.parts.tellings if one.reminders is not None),
+            *(self._leadership.run(one.reminders.run) for one in self.parts.tellings if one.reminders is not None),
         ):
             self._stack.push_async_callback(_end, asyncio.create_task(work))
         await self._take_decisions(database)
@@ -372,21 +371,10 @@ class Gateway:
         from countersign.store.listening import Listening  # with its driver, which few need
 
         presence = Presence(gateways, self.parts.reviews)
-        listening = Listening(server, self.id, presence.heard)
-        self._leads = listening.leads
+        listening = Listening(server, self.id, self._leadership, presence.heard)
         for work in (presence.run(), listening.run()):
             self._stack.push_async_callback(_end, asyncio.create_task(work))
         return await gateways.living()
-
-    async def _deliver(self, delivery: Delivery) -> None:
-        """While this gateway leads: of several on one store one sends."""
-        await self._leads.wait()
-        await delivery.run()
-
-    async def _remind(self, reminders: Reminders) -> None:
-        """The same of reminders."""
-        await self._leads.wait()
-        await reminders.run()
 
     def _policy_changed(self) -> None:
         for listener in self._targets:
@@ -488,7 +476,7 @@ class Gateway:
         """What was not taken is given again at the next start."""
         for delivery in self._deliveries:
             delivery.finish()
-        if tasks:
+        if tasks and self._leadership.is_held:
             await asyncio.wait(tasks, timeout=PUBLISH_S)
         await asyncio.gather(*map(_end, tasks))
 

@@ -5,7 +5,6 @@ import time
 
 import structlog
 
-from countersign.audit import AuditUnavailable
 from countersign.reviews.service import ReviewService
 from countersign.store import StoredGateways
 from countersign.store.gateways import DEAD_AFTER
@@ -31,8 +30,8 @@ class Presence:
                 steady_since_s = steady_since_s or time.monotonic()
                 if time.monotonic() - steady_since_s > DEAD_AFTER.total_seconds():
                     await self._reviews.recover(await self._gateways.living())
-            except AuditUnavailable as error:
-                log.warning("presence_not_told", cause=str(error))
+            except Exception as error:  # whatever it is, the others must not take this gateway for dead because of it
+                log.warning("presence_not_told", cause=str(error) or type(error).__name__)
                 steady_since_s = None
             await asyncio.sleep(SEEN_EVERY_S)
 

@@ -12,6 +12,7 @@ from countersign.store.gateways import StoredGateways
 from countersign.store.grants import StoredGrants
 from countersign.store.indexing import Indexing
 from countersign.store.keys import StoredKeys
+from countersign.store.leadership import Leadership
 from countersign.store.log_index import LogIndex
 from countersign.store.log_key import exchange_log_key, load_log_key, settle_log_key
 from countersign.store.notices import StoredNotices
@@ -22,6 +23,7 @@ __all__ = [
     "Database",
     "ExportFile",
     "Indexing",
+    "Leadership",
     "LogFile",
     "LogIndex",
     "LogMisfit",

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import structlog
 
+from countersign.store.leadership import Leadership
 from countersign.store.postgresql import connect_options
 from countersign.store.reviews import CHANNEL
 from countersign.store_settings import PostgresPlace
@@ -26,12 +27,11 @@ RETRY_S = 1.0
 class Listening:
     """Runs as a task. ``heard`` is given the id of each review that another gateway has moved, and '' where some may have been missed."""
 
-    def __init__(self, place: PostgresPlace, gateway: str, heard: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, place: PostgresPlace, gateway: str, leadership: Leadership, heard: Callable[[str], Awaitable[None]]) -> None:
         self._place = place
         self._gateway = gateway
         self._heard = heard
-        self.leads = asyncio.Event()
-        """Set while this gateway does what only one of them may."""
+        self._leadership = leadership
 
     async def run(self) -> None:
         """Until it is cancelled; what fails is tried again."""
@@ -47,16 +47,16 @@ class Listening:
                     log.error("store_not_heard", cause=str(error))
                 said = str(error)
             finally:
-                self.leads.clear()
+                self._leadership.lose()
             await self._tell("")
             await asyncio.sleep(RETRY_S)
 
     async def _listen(self, connection: "psycopg.AsyncConnection[Any]") -> None:
         while True:
-            if not self.leads.is_set():
+            if not self._leadership.is_held:
                 taken = await (await connection.execute(f"SELECT pg_catalog.pg_try_advisory_lock({LEADER})")).fetchone()
                 if taken and taken[0]:
-                    self.leads.set()
+                    self._leadership.take()
             await self._tell("")
             with contextlib.suppress(TimeoutError):
                 async for notice in connection.notifies(timeout=POLL_S):

@@ -18,7 +18,7 @@ def settings_of(place):
     return LINES.format(port=place.port, database=place.database, password=f"file:{place.password.reference}")
 
 
-def two_gateways(gateway_class, database, folder, place):
+def two_gateways(gateway_class, database, folder, place, more=""):
     """Two gateways on a store, which sign its log with the same key. The second knows the first one's key for the crew."""
     made = []
     for number in (1, 2):
@@ -27,7 +27,9 @@ def two_gateways(gateway_class, database, folder, place):
         if made:
             (home / "audit.key").write_bytes((made[0].folder / "audit.key").read_bytes())
             (home / "audit.key").chmod(0o600)
-        made.append(gateway_class(home, database.port, database.password, more=settings_of(place), key=made[0].key if made else ""))
+        made.append(
+            gateway_class(home, database.port, database.password, more=settings_of(place) + more, key=made[0].key if made else "")
+        )
     return made
 
 
@@ -208,3 +210,44 @@ def test_i8_while_the_store_is_away_nothing_runs_and_what_is_held_stays_held(
             assert json.loads(gateway.cli("audit", "verify", "--json").stdout)["ok"]
         finally:
             gateway.stop()
+
+
+def test_one_of_them_exports_and_another_takes_over(gateway_class, database, make_store, tmp_path, eventually):
+    """To one file, so that a record that two send would stand there twice."""
+    out = tmp_path / "out.jsonl"
+    with make_store(tmp_path) as place:
+        exports = f"audit:\n  exports:\n    - {{name: all, to: 'file://{out}'}}\n"
+        leading, following = two_gateways(gateway_class, database, tmp_path, place, exports)
+
+        def exported():
+            return [json.loads(line)["seq"] for line in out.read_text().splitlines()] if out.exists() else []
+
+        def all_of_it():
+            numbers, last = exported(), following.json("audit", "search", "--limit", "1")[0]["seq"]
+            return numbers and numbers[-1] >= last - 1 and numbers
+
+        try:
+            for one in (leading, following):
+                with one.connect() as crew:
+                    crew.execute("SELECT 1")
+            numbers = eventually(all_of_it, "everything is exported")
+            assert numbers == list(range(numbers[0], numbers[-1] + 1))
+            leading.kill()
+            with following.connect() as crew:
+                crew.execute("SELECT 2")
+            numbers = eventually(lambda: (found := all_of_it()) and found[-1] > numbers[-1] + 2 and found, "another goes on", 30)
+            assert set(numbers) == set(range(numbers[0], numbers[-1] + 1))
+        finally:
+            start = time.monotonic()
+            following.stop()
+            assert time.monotonic() - start < 8
+
+
+def test_a_gateway_that_does_not_lead_stops_at_once(gateway_class, database, make_store, tmp_path):
+    with make_store(tmp_path) as place:
+        exports = f"audit:\n  exports:\n    - {{name: all, to: 'file://{tmp_path / 'out.jsonl'}'}}\n"
+        leading, following = two_gateways(gateway_class, database, tmp_path, place, exports)
+        start = time.monotonic()
+        following.stop()
+        assert time.monotonic() - start < 5
+        leading.stop()
