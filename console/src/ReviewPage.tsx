@@ -244,6 +244,9 @@ function Facts({ review }: { review: Review }) {
         <dd>
           {review.target}, database {review.database}
         </dd>
+        {Object.entries(review.claims).map(([name, value]) => (
+          <Claim key={name} name={name} value={value} />
+        ))}
         <dt>Rule</dt>
         <dd>{review.rule}</dd>
         <dt>Approvals</dt>
@@ -284,5 +287,17 @@ function Facts({ review }: { review: Review }) {
         </>
       )}
     </section>
+  );
+}
+
+/** What the issuer of a token says of who asks. */
+function Claim({ name, value }: { name: string; value: string }) {
+  return (
+    <>
+      <dt>Claim {name}</dt>
+      <dd>
+        <Shown segments={[{ text: value }]} />
+      </dd>
+    </>
   );
 }

@@ -99,6 +99,7 @@ export interface Review {
   client_address: string;
   application: string;
   database: string;
+  claims: Record<string, string>;
   recent: { text: string; verdict: string; at: string }[];
 }
 

@@ -21,7 +21,7 @@ from countersign.reviews.preview import one_line, shown, spoofing
 VALUE_LETTERS = 200
 """So much of each value in a sample is shown."""
 
-CLIENT = ("client_address", "application", "database")
+CLIENT = ("client_address", "application", "database", "claims")
 
 
 def identity_json(identity: Identity) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def review_json(review: Review, recent: list[dict[str, Any]] | None = None) -> d
         "shape": shape and {name: shape[name] for name in ("text", "literals")} | {"text_shown": segments_json(shape["text"])},
         "bound_problem": bound_problem,
         "spoofing": spoofing("\n".join([text, *parameters])),
-        **{name: review.command.get(name, "") for name in CLIENT},
+        **{name: review.command.get(name, {} if name == "claims" else "") for name in CLIENT},
         "gateway": review.gateway,
         "canary": is_canary if review.state is not ReviewState.PENDING else False,
         "recent": recent or [],

@@ -14,6 +14,7 @@ def review_lines(review: dict[str, Any], reach: Sequence[str] = ()) -> list[str]
         f"review    {review['id']}: {review['state']}{' - ' + review['outcome'] if review['outcome'] else ''}",
         f"asked by  {review['identity']}{whose}, from {review['client_address']} ({review['application'] or 'unnamed client'})",
         f"target    {review['target']}, database {review['database']}",
+        *[f"claim     {name}: {value}" for name, value in review["claims"].items()],
         f"effects   {', '.join(command['effects'])}",
         *[f"reading   {s['summary']}{' (' + '; '.join(s['reasons']) + ')' if s['reasons'] else ''}" for s in command["statements"]],
         f"rule      {review['rule']}, expires {review['expires_at']}",

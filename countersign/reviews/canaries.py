@@ -42,7 +42,7 @@ def made_up(real: Review, command: Command, new_id: Callable[[str], str], now: d
     kept = {
         name: value
         for name, value in real.command.items()
-        if name in ("client_address", "application", "database", "bound_problem")
+        if name in ("client_address", "application", "database", "claims", "bound_problem")
     }
     return replace(
         real,

@@ -58,6 +58,7 @@ def client_json(session: Session) -> dict[str, object]:
         "client_address": session.client_address,
         "application": session.application,
         "database": session.database,
+        "claims": dict(session.identity.claims),
     }
 
 

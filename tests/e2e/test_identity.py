@@ -10,7 +10,8 @@ from joserfc.jwk import RSAKey
 
 CLAIMS_POLICY = """
 rules:
-  - {name: only-main, when: "'ref' in identity.claims && identity.claims.ref != 'main'", action: deny, message: from main only}
+  - {name: changes-wait, effects: [write], action: review}
+  - {name: only-main, when: "'ref' in identity.claims && identity.claims.ref == 'closed'", action: deny, message: from main only}
 """
 
 
@@ -64,7 +65,9 @@ def test_keys_are_exchanged_with_an_overlap(gateway):
     assert gateway.cli("keys", "create", "token", ok=False).returncode == 1
 
 
-def test_a_token_of_a_trusted_issuer_proves_a_program(gateway_class, database, tmp_path):
+@pytest.fixture
+def pipelines(gateway_class, database, tmp_path):
+    """A gateway that trusts an issuer, and that issuer's tokens."""
     key = RSAKey.generate_key(2048, parameters={"kid": "a"})
     (tmp_path / "keys.json").write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
     issuer = "https://ci.example.com"
@@ -81,31 +84,74 @@ def test_a_token_of_a_trusted_issuer_proves_a_program(gateway_class, database, t
         more=f"identity:\n  tokens:\n    - issuer: {issuer}\n      audience: countersign\n      keys: file:keys.json\n"
         "      claims: [ref]\n      rules: [{name: etl, groups: [pipelines], claims: {repository: shop/etl}}]\n",
     )
-    try:
-        good = token()
-        with psycopg.connect(gateway.uri(user="token", key=good), autocommit=True) as session:
-            assert session.execute("SELECT 1").fetchone() == (1,)
-        with (
-            psycopg.connect(gateway.uri(user="token", key=token(ref="feature")), autocommit=True) as session,
-            pytest.raises(psycopg.errors.InsufficientPrivilege, match="from main only"),
-        ):
-            session.execute("SELECT 1")
-        for secret, told in (
-            (token(exp=time.time() - 100), "the token expired on"),
-            (token(aud="other"), "meant for somebody else"),
-            (token(repository="shop/other"), "no rule says whose token this is"),
-            (good[:-8] + "AAAAAAAA", "not of an issuer that is trusted"),
-            (gateway.key, "the password is no token"),
-        ):
-            with pytest.raises(psycopg.OperationalError, match=told):
-                psycopg.connect(gateway.uri(user="token", key=secret))
-        proved = gateway.audit("authentication.succeeded")[-1]["body"]
-        assert (proved["name"], proved["method"], proved["claims"]) == ("etl", "token", {"ref": "main"})
-        assert {one["body"]["code"] for one in gateway.audit("authentication.failed")} == {
-            "token_expired", "token_audience", "token_of_nobody", "token_refused",
-        }  # fmt: skip
-        assert good not in gateway.everything_kept()
-        session_record = gateway.audit("session.opened")[0]["body"]
-        assert session_record["identity"] == "etl" and session_record["groups"] == ["pipelines"]
-    finally:
-        gateway.stop()
+    yield gateway, token
+    gateway.stop()
+
+
+def test_a_token_of_a_trusted_issuer_proves_a_program(pipelines):
+    gateway, token = pipelines
+    good = token()
+    with psycopg.connect(gateway.uri(user="token", key=good), autocommit=True) as session:
+        assert session.execute("SELECT 1").fetchone() == (1,)
+    with (
+        psycopg.connect(gateway.uri(user="token", key=token(ref="closed")), autocommit=True) as session,
+        pytest.raises(psycopg.errors.InsufficientPrivilege, match="from main only"),
+    ):
+        session.execute("SELECT 1")
+    for secret, told in (
+        (token(exp=time.time() - 100), "the token expired on"),
+        (token(aud="other"), "meant for somebody else"),
+        (token(repository="shop/other"), "no rule says whose token this is"),
+        (good[:-8] + "AAAAAAAA", "not of an issuer that is trusted"),
+        (gateway.key, "the password is no token"),
+    ):
+        with pytest.raises(psycopg.OperationalError, match=told):
+            psycopg.connect(gateway.uri(user="token", key=secret))
+    proved = gateway.audit("authentication.succeeded")[-1]["body"]
+    assert (proved["name"], proved["method"], proved["claims"]) == ("etl", "token", {"ref": "main"})
+    assert {one["body"]["code"] for one in gateway.audit("authentication.failed")} == {
+        "token_expired", "token_audience", "token_of_nobody", "token_refused",
+    }  # fmt: skip
+    assert good not in gateway.everything_kept()
+    session_record = gateway.audit("session.opened")[0]["body"]
+    assert session_record["identity"] == "etl" and session_record["groups"] == ["pipelines"]
+
+
+def test_i2_what_was_approved_for_one_ref_lets_no_other_through(pipelines, in_background, eventually):
+    """The same identity, by tokens that say other things of it: neither a grant nor a review is shared."""
+    gateway, token = pipelines
+
+    def connect(ref):
+        return psycopg.connect(gateway.uri(user="token", key=token(ref=ref)), autocommit=True)
+
+    sql = "UPDATE orders SET status = 'by a pipeline' WHERE id = {}"
+    with connect("main") as main, connect("main") as again, connect("feature") as feature:
+        held = in_background(main, sql.format(31))
+        review = gateway.pending()
+        assert review["claims"] == {"ref": "main"}
+        assert "claim     ref: main" in gateway.cli("reviews", "show", review["id"]).stdout
+        other = in_background(feature, sql.format(31))
+        both = eventually(lambda: len(found := gateway.json("reviews", "list")) == 2 and found, "a review of its own")
+        assert {one["claims"]["ref"] for one in both} == {"main", "feature"}
+        gateway.cli(
+            "reviews",
+            "approve",
+            review["id"],
+            "--for",
+            "10m",
+            "--times",
+            "5",
+            "--literal",
+            "1=by a pipeline",
+            "--literal",
+            "2=1..100",
+        )
+        assert held.join().rows == 1
+        assert again.execute(sql.format(32)).rowcount == 1
+        (waiting,) = gateway.json("reviews", "list")
+        gateway.cli("reviews", "deny", waiting["id"], "--reason", "not from there")
+        assert other.join().error is not None
+        asked = in_background(feature, sql.format(33))
+        (waiting,) = eventually(lambda: gateway.json("reviews", "list"), "it is held, for the grant is not its own")
+        gateway.cli("reviews", "deny", waiting["id"], "--reason", "not from there")
+        assert asked.join().error is not None

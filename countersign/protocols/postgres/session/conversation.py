@@ -123,7 +123,7 @@ class SessionHold:
         """See ``gate.Hold``; none where names may mean other things than they do in other sessions."""
         if self._conversation.circumstances().obstacle:
             return None
-        return shape_of(self.command, self._conversation.surroundings.settings)
+        return shape_of(self.command, self._conversation.likeness)
 
     async def changed(self) -> Command | None:
         """See ``gate.Hold``."""
@@ -144,7 +144,7 @@ class SessionHold:
         """See ``gate.Hold``."""
         if self._conversation.circumstances().obstacle:
             return None
-        return json.dumps(dict(self._conversation.surroundings.settings), sort_keys=True)
+        return json.dumps(self._conversation.likeness, sort_keys=True)
 
     def judged(self, ruling: Ruling) -> None:
         """Record the verdict."""
@@ -236,6 +236,12 @@ class Conversation:
     def transaction_open(self) -> bool:
         """Whether the client has begun a transaction, failed or not; its BEGIN may still be on its way."""
         return self.status != b"I" or bool(self.opening)
+
+    @property
+    def likeness(self) -> dict[str, str]:
+        """What makes one session like another beside its identity's name: the settings that it began with, and what a token says of who asks."""
+        claims = {f"identity.claims.{name}": value for name, value in self.session.identity.claims}
+        return dict(self.surroundings.settings) | claims
 
     def circumstances(self) -> Circumstances:
         """What of this session another connection of the same user cannot see."""
