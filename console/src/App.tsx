@@ -3,6 +3,7 @@ import { getHealth, type Identity, listProviders, me, signIn, signOut } from "./
 import { Grants } from "./Grants";
 import { Inbox } from "./Inbox";
 import { Shown } from "./parts";
+import { signInProblem } from "./signIn";
 import { Player } from "./Player";
 import { ReviewPage } from "./ReviewPage";
 import { Sessions } from "./Sessions";
@@ -22,10 +23,10 @@ function useHash(): string {
 let entering: Promise<Identity> | null = null;
 
 async function enter(): Promise<Identity> {
-  const refused = /^#\/sign-in\?problem=(.+)$/.exec(window.location.hash)?.[1];
+  const refused = /^#\/sign-in\?problem=(\w+)$/.exec(window.location.hash)?.[1];
   if (refused) {
     window.history.replaceState(null, "", "/#/");
-    throw new Error(decodeURIComponent(refused));
+    throw new Error(signInProblem(refused));
   }
   const token = /^#\/sign-in\?token=(.+)$/.exec(window.location.hash)?.[1];
   if (!token) return (await me()).identity;

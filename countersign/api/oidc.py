@@ -2,7 +2,6 @@
 
 import secrets
 from typing import Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
@@ -30,7 +29,7 @@ async def begin(provider: str, services: Working) -> Response:
     try:
         where, state = await services.oidc.begin(provider, services.public_url() + CALLBACK)
     except SignInRefused as refused:
-        return _back(str(refused))
+        return _back(refused.code)
     response = RedirectResponse(where, 303)
     is_secure = services.public_url().startswith("https:")
     # Lax, for it has to come along when the provider sends the browser back.
@@ -50,7 +49,7 @@ async def callback(request: Request, services: Working, state: str = "", code: s
         found = await services.oidc.finish(state, code, services.public_url() + CALLBACK, home)
     except SignInRefused as refused:
         await _failed(request, services, refused)
-        return _back(str(refused))
+        return _back(refused.code)
     identity = found.identity
     who = {"by": identity.name, "authentication": identity.authentication, "client_address": address_of(request)}
     await services.audit.append(AuditEvent("console.signed_in", who))
@@ -67,7 +66,7 @@ async def _failed(request: Request, services: Services, refused: SignInRefused) 
 
 
 def _back(problem: str) -> Response:
-    """To the console, which shows the problem where there is one."""
-    response = RedirectResponse(f"/#/sign-in?problem={quote(problem, safe='')}" if problem else "/", 303)
+    """To the console, which has words for the problem where there is one: an address that anybody can make must not bring words of its own."""
+    response = RedirectResponse(f"/#/sign-in?problem={problem}" if problem else "/", 303)
     response.delete_cookie(STATE_COOKIE, path=CALLBACK)
     return response

@@ -133,7 +133,18 @@ def test_what_was_not_begun_in_this_browser_signs_nobody_in(gateway):
             assert "problem=" in answer.headers["location"] and "countersign_session" not in str(answer.headers)
     with httpx.Client(base_url=gateway.console, trust_env=False, cookies={"countersign_sign_in": state}) as http:
         refused = http.get(f"/api/v1/sign-in/callback?state={state}&code=made-up")
-        assert "does%20not%20take%20the%20code" in refused.headers["location"]
+        assert refused.headers["location"].endswith("problem=code_refused")
         again = http.get(f"/api/v1/sign-in/callback?state={state}&code=made-up")
-        assert "not%20begun%20here" in again.headers["location"]
+        assert again.headers["location"].endswith("problem=wrong_secret")
         assert "problem=" in http.get("/api/v1/sign-in/begin/nobody").headers["location"]
+
+
+def test_an_address_that_anybody_can_make_brings_no_words_of_its_own(browser, gateway):
+    page = browser.new_context().new_page()
+    page.goto(f"{gateway.console}/#/sign-in?problem=call_555_0100")
+    expect(page.get_by_role("status")).to_have_text("the provider's answer proves nothing: nobody was signed in")
+    page.goto("about:blank")
+    page.goto(f"{gateway.console}/#/sign-in?problem=call%20555")
+    expect(page.get_by_test_id("provider-example")).to_be_visible()
+    assert "555" not in page.locator("body").inner_text()
+    page.context.close()
