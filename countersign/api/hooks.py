@@ -2,6 +2,7 @@
 messages over a connection of ours."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -138,7 +139,5 @@ async def _record(failures: Failures, request: Request, why: str) -> None:
         "reason": why,
         "client_address": host,
     }
-    try:
+    with contextlib.suppress(AuditUnavailable):  # it is refused all the same
         await failures.record(host, told)
-    except AuditUnavailable:
-        pass  # it is refused all the same

@@ -136,8 +136,8 @@ class RotateBody(BaseModel):
     """An account whose keys are exchanged; days may be parts of one."""
 
     name: str
-    days: float = 90
-    overlap_days: float = 1
+    days: float = Field(default=90, allow_inf_nan=False)
+    overlap_days: float = Field(default=1, ge=0, le=3660, allow_inf_nan=False)
 
 
 @router.get("/healthz")

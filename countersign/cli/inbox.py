@@ -5,12 +5,12 @@ choice stays where it is when others come or go, and a review that has ended sta
 """
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import work
 from textual.app import App, ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Input, Static
@@ -30,7 +30,7 @@ COLUMNS = ("review", "state", "asked by", "target", "effects", "command")
 class Question(ModalScreen[str | None]):
     """Asks for a reason, and whether to go on. Answers the reason, or None."""
 
-    BINDINGS = [Binding("escape", "leave", "cancel")]  # noqa: RUF012  # as textual has it
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "cancel")]
 
     def __init__(self, lines: list[str], *, needs_reason: bool) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Inbox(App[None]):
     Question { align: center middle; }
     #question { width: 80%; height: auto; max-height: 80%; border: thick $primary; background: $surface; padding: 1 2; }
     """
-    BINDINGS = [  # noqa: RUF012  # as textual has it
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "approve", "approve"),
         Binding("d", "deny", "deny"),
         Binding("r", "dry_run", "dry run"),

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import structlog
 
-from countersign.audit import AuditUnavailable
 from countersign.identity.keys import Keys
 
 log = structlog.get_logger(__name__)
@@ -40,10 +39,8 @@ class LiveKeys:
             if not self._ends:
                 continue
             try:
-                refused = await self._keys.refused(list(self._ends))
-            except AuditUnavailable as error:
-                log.warning("keys_not_looked_at", cause=str(error))
-                continue
-            for key_id, why in refused.items():
-                for end in list(self._ends.get(key_id, ())):
-                    end(why)
+                for key_id, why in (await self._keys.refused(list(self._ends))).items():
+                    for end in list(self._ends.get(key_id, ())):
+                        end(why)
+            except Exception as error:  # whatever it is, the sessions of other keys are looked at again in a second
+                log.error("keys_not_looked_at", cause=str(error) or type(error).__name__)

@@ -75,7 +75,7 @@ class SlackInbox:
             stands = f"{container.get('channel_id')} {container.get('message_ts')}"
             try:
                 problem = await self._decided(kind, payload, review_id, digest, stands)
-            except Exception as error:
+            except Exception as error:  # whatever it is, the person is told, and nothing is decided
                 log.error("slack_interaction_failed", channel=self._slack.name, error=type(error).__name__)
                 problem = FAILED
             if problem:

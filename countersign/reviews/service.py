@@ -77,7 +77,7 @@ class Ask:
     bound_problem: str = "this protocol counts no rows"
     """Why it cannot be approved for at most so many rows; empty where it can."""
     read_proposal: ReadProposal | None = None
-    read: "Read | None" = None
+    read: Read | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -184,13 +184,13 @@ class ReviewService:
             coming.add_done_callback(self._coming.discard)
         return held
 
-    async def _open_canary(self, real: Review, text: str, read: "Read") -> None:
+    async def _open_canary(self, real: Review, text: str, read: Read) -> None:
         try:
             command, surveyor = await read(text)
             await asyncio.sleep(self._canaries.wait_s())
             canary = made_up(real, command, self._new_id, self._clock())
-            self._made_up[canary.id] = surveyor
             await self._store.insert(canary, [moved(canary, "review.canary_opened")])
+            self._made_up[canary.id] = surveyor
         except Exception as error:  # of a session that has gone meanwhile, or a store that fails: there will be others
             log.warning("no_canary", error=str(error))
             return
@@ -447,12 +447,12 @@ class ReviewService:
 
     async def moved_elsewhere(self, review_id: str) -> None:
         """Another gateway has moved a review: whoever waits here hears of it."""
-        if review_id in self._waiting or self._listeners:
+        if review_id in self._waiting or review_id in self._made_up or self._listeners:
             self._announce(await self._store.get(review_id))
 
     async def look_again(self) -> None:
         """The same for all that are waited for here, whether or not anybody said so."""
-        for review in await self._store.moved(list(self._waiting)):
+        for review in await self._store.moved([*self._waiting, *self._made_up]):
             self._announce(review)
 
     # -- within

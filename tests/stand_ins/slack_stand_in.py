@@ -4,6 +4,7 @@ Limits and fields are those of docs.slack.dev/reference: whatever breaks one is 
 ``problems``, which a test expects to be empty.
 """
 
+import contextlib
 import hashlib
 import hmac
 import itertools
@@ -126,14 +127,12 @@ class Workspace:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 status, answer = outer._answer(self.path, self.headers, body)
                 data = json.dumps(answer).encode()
-                try:
+                with contextlib.suppress(OSError):  # the gateway was killed
                     self.send_response(status)
                     self.send_header("content-type", "application/json")
                     self.send_header("content-length", str(len(data)))
                     self.end_headers()
                     self.wfile.write(data)
-                except OSError:
-                    pass  # the gateway was killed
 
             def log_message(self, *_):
                 pass

@@ -46,6 +46,10 @@ class Surveyor:
     dry_run = estimate
 
 
+def opened(review_id):
+    return AuditEvent("command", {"review_id": review_id})
+
+
 async def read(text):
     return Command("postgres", text.encode(), text, frozenset({Effect.DDL})), Surveyor()
 
@@ -65,8 +69,7 @@ class Scene:
     async def canary(self):
         """Open a review, and the one that comes behind it."""
         session = Session("se-1", CREW, Target("shop", "postgres"), "10.0.0.7:1", NOW, "shop", "psql")
-        record = lambda review_id: AuditEvent("command", {"review_id": review_id})  # noqa: E731
-        ask = Ask(session, REAL, Verdict(Action.REVIEW, "writes", terms=TWO), "cmd-1", "d1", record, Surveyor(), read=read)
+        ask = Ask(session, REAL, Verdict(Action.REVIEW, "writes", terms=TWO), "cmd-1", "d1", opened, Surveyor(), read=read)
         held = await self.reviews.open(ask)
         await asyncio.gather(*self.reviews._coming)
         (found,) = [one for one in await self.reviews.select() if one.id != held.review.id]

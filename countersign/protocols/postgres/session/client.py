@@ -205,10 +205,14 @@ class Reception:
 
     async def _tokened(self, wire: Wire, request: StartupRequest, decoder: FrontendDecoder) -> Identity:
         """The identity that a token in place of a password proves. It crosses the wire as it is, so inside of TLS or on loopback only."""
-        if wire.tls is None and not wire.is_loopback:
-            raise Refused(errors.INVALID_AUTHORIZATION, "a token is taken inside of TLS only")
-        wire.send(messages.authentication(3))  # AuthenticationCleartextPassword
-        given = await self._password(wire, decoder)
+        try:
+            if wire.tls is None and not wire.is_loopback:
+                raise Refused(errors.INVALID_AUTHORIZATION, "a token is taken inside of TLS only")
+            wire.send(messages.authentication(3))  # AuthenticationCleartextPassword
+            given = await self._password(wire, decoder)
+        except Refused as error:
+            await self._failed(wire, request.user, "malformed", str(error), method="token")
+            raise
         try:
             identity = await self._tokens.identity(given.removesuffix(b"\0").decode("ascii"))
         except UnicodeDecodeError:

@@ -151,8 +151,12 @@ class Relay:
 
     def end(self, why: str) -> None:
         """End the session, and say why."""
-        self._steady.leave()  # else the last word would be lost behind the thread that carries the session
+        self._try(self._leave)  # else the last word would be lost behind the thread that carries the session
         self._talk.fail(SessionEnded(why))
+
+    def _leave(self) -> bool:
+        self._steady.leave()
+        return True
 
     def cancel_hold(self, why: str) -> bool:
         """End the hold in progress, if there is one."""
