@@ -55,9 +55,11 @@ class Collector:
         class Handler(socketserver.StreamRequestHandler):
             def handle(self):
                 try:
-                    while count := re.match(rb"[0-9]+ ", self.rfile.peek(8)[:8]):
-                        length = int(self.rfile.read(len(count[0])))
-                        if len(message := self.rfile.read(length)) == length:
+                    while (digit := self.rfile.read(1)).isdigit():
+                        length = b""
+                        while digit.isdigit():
+                            length, digit = length + digit, self.rfile.read(1)
+                        if len(message := self.rfile.read(int(length))) == int(length):
                             outer.messages.append(message)
                 except OSError:
                     pass
